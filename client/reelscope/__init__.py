@@ -1,0 +1,1 @@
+"""reelscope: short-video analysis on NVIDIA Triton."""

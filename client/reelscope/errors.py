@@ -1,0 +1,122 @@
+"""Every error that reelscope raises on purpose.
+
+    ReelscopeError
+    ├── InputError                  the clip cannot be analysed                                exit 4
+    │   ├── InputNotFound           no file there, or not a file
+    │   ├── InputUnreadable         empty, damaged, or not a media file
+    │   └── NoVideoStream           a media file without moving pictures
+    ├── UsageError                  an option, name or path that makes no sense                exit 2
+    ├── ServerError                 Triton is not there, or cannot be used                     exit 5
+    │   ├── ServerUnreachable       nothing answers at the address
+    │   ├── ServerStartFailed       the embedded server did not come up; quotes Triton
+    │   └── ModelNotBuilt           the repository lacks a model file; names the command that builds it
+    ├── InferenceError              one call failed; costs one signal, never the job
+    │   ├── ModelUnavailable        not loaded, unloaded, or its server is gone
+    │   ├── Overloaded              the server's queue is full
+    │   ├── DeadlineExceeded        the call, or the job, ran out of time
+    │   └── InvalidRequest          the server refused the tensors
+    └── ResultsError                a results file that is not one
+
+`code` is the machine-readable name that results, exit codes and HTTP statuses are derived from.
+Foreign exceptions are translated where they enter: in `decode`, `inference`, `embedded` and `results`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReelscopeError(Exception):
+    """Base of all; the message says what is wrong, where, and what to do."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class InputError(ReelscopeError):
+    """The clip cannot be analysed."""
+
+    code = "input_invalid"
+
+
+class InputNotFound(InputError):
+    """There is no file at the path, or the path is not a file."""
+
+    code = "input_not_found"
+
+
+class InputUnreadable(InputError):
+    """The file is empty, damaged, or no media file."""
+
+    code = "input_unreadable"
+
+
+class NoVideoStream(InputError):
+    """The file is media, but holds no moving pictures."""
+
+    code = "no_video_stream"
+
+
+class UsageError(ReelscopeError):
+    """An option, a name or a path makes no sense."""
+
+    code = "usage"
+
+
+class ServerError(ReelscopeError):
+    """Triton is not there, or cannot be used."""
+
+    code = "server_error"
+
+
+class ServerUnreachable(ServerError):
+    """Nothing answers at the address."""
+
+    code = "server_unreachable"
+
+
+class ServerStartFailed(ServerError):
+    """The embedded server did not come up; the message quotes Triton's own."""
+
+    code = "server_start_failed"
+
+
+class ModelNotBuilt(ServerError):
+    """The model repository lacks a built file; the message names the command that builds it."""
+
+    code = "model_not_built"
+
+
+class InferenceError(ReelscopeError):
+    """One inference call failed; it costs one signal, never the job."""
+
+    code = "inference_failed"
+
+
+class ModelUnavailable(InferenceError):
+    """The model is not loaded, was unloaded, or its server is gone."""
+
+    code = "model_unavailable"
+
+
+class Overloaded(InferenceError):
+    """The server's queue is full; a blind retry would make it worse."""
+
+    code = "overloaded"
+
+
+class DeadlineExceeded(InferenceError):
+    """The call, or the whole job, ran out of time."""
+
+    code = "deadline_exceeded"
+
+
+class InvalidRequest(InferenceError):
+    """The server refused the tensors: names, types or shapes do not fit the model."""
+
+    code = "invalid_request"
+
+
+class ResultsError(ReelscopeError):
+    """A results file is missing, is not JSON, or is no results file."""
+
+    code = "results_invalid"

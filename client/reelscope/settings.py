@@ -1,0 +1,109 @@
+"""Profiles, folders and environment: the only module that reads `os.environ`.
+
+    REELSCOPE_REPOSITORY   model repository with the built models (default: the checkout's, else the user's data folder)
+    REELSCOPE_STATE        logs and the record of the running embedded server (default: the user's state folder)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from reelscope.errors import UsageError
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parents[1]
+
+
+def is_checkout() -> bool:
+    """True when the package runs from a source checkout, False when it was installed from a wheel."""
+    return (_CHECKOUT / "server" / "profiles.toml").is_file()
+
+
+def deployment_root() -> Path:
+    """Folder that holds `model_repository/`, `ensembles/` and `server/`: the checkout, or the wheel's copy."""
+    return _CHECKOUT if is_checkout() else _PACKAGE / "_deployment"
+
+
+def state_folder() -> Path:
+    """Folder of logs and of the record of the running embedded server; created when missing."""
+    folder = Path(os.environ.get("REELSCOPE_STATE") or platformdirs.user_state_path("reelscope"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def model_repository() -> Path:
+    """Model repository that the embedded server serves.
+
+    Outside a checkout the wheel's read-only configs and Python models are copied (when they differ) to the
+    repository beside the built files, so that Triton finds both in one folder.
+    """
+    chosen = os.environ.get("REELSCOPE_REPOSITORY")
+    if chosen is None and is_checkout():
+        return _CHECKOUT / "model_repository"
+    repository = Path(chosen) if chosen else platformdirs.user_data_path("reelscope") / "model_repository"
+    _mirror_committed_files(deployment_root() / "model_repository", repository)
+    return repository
+
+
+def _mirror_committed_files(source: Path, target: Path) -> None:
+    for file in source.rglob("*"):
+        if not file.is_file() or file.suffix == ".onnx":
+            continue
+        copy = target / file.relative_to(source)
+        if not copy.is_file() or copy.read_bytes() != file.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One machine's choice of models, rates and batch sizes, as written in `server/profiles.toml`."""
+
+    name: str
+    config_name: str
+    """Value of Triton's --model-config-name; empty for config.pbtxt itself."""
+    description: str
+    base_frame_rate: Fraction
+    """Frames per second of the uploaded track; F10, F5 and F2.5 are this rate, its half and its quarter."""
+    model_file: str
+    """File of the version folder that this profile serves, e.g. cpu.onnx."""
+    models: tuple[str, ...]
+    """Names of the models that the profile serves, sorted."""
+
+
+def _profiles() -> dict[str, Any]:
+    with (deployment_root() / "server" / "profiles.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def profile_names() -> tuple[str, ...]:
+    """Names that `profile` accepts, in the order of the file."""
+    return tuple(_profiles())
+
+
+def profile(name: str) -> Profile:
+    """Read one profile.
+
+    Raises:
+        UsageError: there is no profile of that name.
+    """
+    profiles = _profiles()
+    if name not in profiles:
+        raise UsageError(f"no profile {name!r}; there are: {', '.join(profiles)}")
+    chosen = profiles[name]
+    return Profile(
+        name=name,
+        config_name=chosen["config_name"],
+        description=chosen["description"],
+        base_frame_rate=Fraction(str(chosen["base_frame_rate_fps"])),
+        model_file=chosen["model_file"],
+        models=tuple(sorted(chosen["models"])),
+    )

@@ -1,0 +1,1 @@
+"""Weights to model repository: export, verification and placement of every model."""

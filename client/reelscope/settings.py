@@ -1,7 +1,7 @@
 """Profiles, folders and environment: the only module that reads `os.environ`.
 
-    REELSCOPE_REPOSITORY   model repository with the built models (default: the checkout's, else the user's data folder)
-    REELSCOPE_STATE        logs and the record of the running embedded server (default: the user's state folder)
+REELSCOPE_REPOSITORY   model repository with the built models (default: the checkout's, else the user's data folder)
+REELSCOPE_STATE        logs and the record of the running embedded server (default: the user's state folder)
 """
 
 from __future__ import annotations

@@ -1,0 +1,328 @@
+"""One decode for everybody: a clip becomes small frames, upload windows and audio.
+
+The only module that knows the codec library.
+
+- Time is the PTS, never the frame index; zero is the first displayed video frame.
+- Rotation and pixel aspect are applied here, once. Colours are sRGB-range RGB: the stream's own matrix and range are
+  used where it states them, BT.601 limited where it does not (as FFmpeg and OpenCV do).
+- The small track holds every displayed frame, long side <= 320. The uploaded track holds the frame shown at k/rate
+  seconds, long side <= 1280, in windows (see `types.Window`). Both come out of the same pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from reelscope.errors import InputNotFound, InputUnreadable, NoVideoStream
+from reelscope.types import (
+    WINDOW_FRAMES,
+    AudioChunk,
+    AudioFacts,
+    ClipHeader,
+    FrameBuffer,
+    FrameChunk,
+    MediaFacts,
+    Window,
+    nested_order,
+)
+
+SMALL_LONG_SIDE_PX = 320
+UPLOAD_LONG_SIDE_PX = 1280
+CHUNK_FRAMES = 16
+"""Small frames per chunk: few enough to start the sources early, enough to make a hand-over cheap."""
+
+_HDR_TRANSFER = {16: "pq", 18: "hlg"}
+"""H.273 transfer characteristics that mean HDR."""
+_SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+"""Without full chroma swscale takes a faster path that darkens every channel by one to two grey levels."""
+
+Allocate = Callable[[int, int], FrameBuffer]
+"""(height, width) -> a buffer for one window."""
+
+
+class Decoder:
+    """One pass over a clip. Iterate it once; `facts` is there afterwards.
+
+    Yields FrameChunk, Window and AudioChunk in the order in which they become complete.
+    """
+
+    def __init__(self, path: Path, base_frame_rate: Fraction, allocate: Allocate) -> None:
+        """Open the clip and decode its first frame, so that `header` is known.
+
+        Raises:
+            InputNotFound: no file at `path`.
+            InputUnreadable: empty, damaged, or not a media file.
+            NoVideoStream: sound or still pictures only.
+        """
+        self._path = path
+        self._container = _open(path)
+        try:
+            self._video = _video_stream(self._container, path)
+            self._audio = next(iter(self._container.streams.audio), None)
+            self._video.thread_type = "AUTO"
+            self._packets = self._decode()
+            self._pending: list[Any] = []
+            self._broken = False
+            first = self._first_video_frame()
+        except BaseException:
+            self._container.close()
+            raise
+        self._origin = _seconds(first)
+        self._rotation = -round(first.rotation) % 360
+        self._size = _displayed_size(first, self._video.sample_aspect_ratio, self._rotation)
+        self._audio_start: float | None = None
+        self._to_small = _ToRgb(_fitted(self._size, SMALL_LONG_SIDE_PX), self._rotation)
+        self._sampler = _Sampler(
+            _ToRgb(_fitted(self._size, UPLOAD_LONG_SIDE_PX), self._rotation), base_frame_rate, allocate
+        )
+        self.header = ClipHeader(
+            width=self._size[0],
+            height=self._size[1],
+            frame_rate=self._video.average_rate or self._video.guessed_rate or Fraction(30),
+            base_frame_rate=base_frame_rate,
+            hdr=_HDR_TRANSFER.get(int(first.color_trc)),
+        )
+        self._times: list[float] = []
+        self._end = 0.0
+
+    def __enter__(self) -> Decoder:
+        """Return the decoder itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close the file and give back a window that was not completed."""
+        self._sampler.close()
+        self._container.close()
+
+    def __iter__(self) -> Iterator[FrameChunk | Window | AudioChunk]:
+        """Decode to the end; damage in mid-stream ends the clip there, and `facts.coverage` says so."""
+        small: list[NDArray[np.uint8]] = []
+        for frame in self._frames():
+            if isinstance(frame, av.AudioFrame):
+                yield from self._audio_chunk(frame)
+                continue
+            now = _seconds(frame) - self._origin
+            if self._times and now <= self._times[-1]:
+                continue  # a second frame at the same instant is never displayed
+            yield from self._sampler.advance(now)
+            self._sampler.show(frame)
+            self._times.append(now)
+            self._end = now + self._shown_for(frame)
+            small.append(self._to_small(frame))
+            if len(small) == CHUNK_FRAMES:
+                yield self._chunk(small)
+                small = []
+        if small:
+            yield self._chunk(small)
+        yield from self._sampler.advance(self._end)
+        yield from self._sampler.last()
+
+    def facts(self) -> MediaFacts:
+        """Facts of the whole clip; call it when the iteration has ended."""
+        steps = np.diff(self._times)
+        stated = self._stated_seconds()
+        return MediaFacts(
+            sha256=_sha256(self._path),
+            duration_seconds=self._end,
+            width=self._size[0],
+            height=self._size[1],
+            rotation_degrees=self._rotation,
+            frame_count=len(self._times),
+            frame_rate_average=len(self._times) / self._end if len(self._times) > 1 else None,
+            is_variable_frame_rate=bool(steps.size and steps.max() - steps.min() > _rounding_seconds(self._video)),
+            hdr=self.header.hdr,
+            audio=self._audio_facts(),
+            coverage=1.0 if stated is None else min(1.0, self._end / stated),
+        )
+
+    def _decode(self) -> Iterator[Any]:
+        streams = [self._video] if self._audio is None else [self._video, self._audio]
+        for packet in self._container.demux(streams):
+            yield from packet.decode()
+
+    def _first_video_frame(self) -> Any:
+        try:
+            for frame in self._packets:
+                self._pending.append(frame)
+                if isinstance(frame, av.VideoFrame):
+                    return frame
+        except (av.error.FFmpegError, ValueError) as error:
+            raise InputUnreadable(f"{self._path}: not one frame can be decoded ({error})") from error
+        raise InputUnreadable(f"{self._path}: the video stream holds no frame")
+
+    def _frames(self) -> Iterator[Any]:
+        yield from self._pending
+        self._pending = []
+        try:
+            yield from self._packets
+        except av.error.FFmpegError:
+            self._broken = True
+
+    def _shown_for(self, frame: Any) -> float:
+        """How long a frame is displayed if it is the last: its own duration, else the stream's nominal one."""
+        own = float(frame.duration * frame.time_base) if frame.duration else 0.0
+        return own or float(1 / self.header.frame_rate)
+
+    def _chunk(self, frames: list[NDArray[np.uint8]]) -> FrameChunk:
+        first = len(self._times) - len(frames)
+        return FrameChunk(frames=np.stack(frames), times_seconds=np.array(self._times[first:]), first_index=first)
+
+    def _audio_chunk(self, frame: Any) -> Iterator[AudioChunk]:
+        start = _seconds(frame) - self._origin
+        if self._audio_start is None:
+            self._audio_start = start
+        samples = frame.to_ndarray()
+        if not frame.format.is_planar:
+            samples = samples.reshape(-1, frame.layout.nb_channels).T
+        yield AudioChunk(samples=_full_scale(samples), start_seconds=start, sample_rate_hz=frame.sample_rate)
+
+    def _audio_facts(self) -> AudioFacts:
+        if self._audio is None or self._audio_start is None:
+            return AudioFacts(is_present=False)
+        context = self._audio.codec_context
+        return AudioFacts(
+            is_present=True,
+            sample_rate_hz=context.sample_rate,
+            channel_count=context.layout.nb_channels,
+            offset_seconds=self._audio_start,
+        )
+
+    def _stated_seconds(self) -> float | None:
+        """Duration in the container, when the decode ended so early that something must be missing."""
+        if self._video.duration is None:
+            return None
+        stated = float(self._video.duration * self._video.time_base)
+        tolerance = 0.1 + 2 / float(self.header.frame_rate)  # containers round, and count what edit lists hide
+        return stated if self._broken or stated - self._end > tolerance else None
+
+
+class _ToRgb:
+    """Scales, converts and turns frames to one displayed size."""
+
+    def __init__(self, size: tuple[int, int], rotation: int) -> None:
+        self.size, self._turns = size, -rotation // 90
+        self._coded_size = size[::-1] if rotation % 180 else size
+        # One swscale context for the whole clip; more threads would only compete with the decoder's.
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any) -> NDArray[np.uint8]:
+        """uint8 RGB [height, width, 3]; may be a view of FFmpeg's memory, so copy what is kept."""
+        width, height = self._coded_size
+        scaled = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=_SCALING, threads=1)
+        plane = scaled.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
+        return np.rot90(rows.reshape(height, width, 3), k=self._turns)
+
+
+class _Sampler:
+    """Fills windows with the frame shown at k/rate seconds, k = 0, 1, 2, ..."""
+
+    def __init__(self, to_rgb: _ToRgb, rate: Fraction, allocate: Allocate) -> None:
+        self._to_rgb, self._rate, self._allocate = to_rgb, rate, allocate
+        self._next = 0
+        self._buffer: FrameBuffer | None = None
+        self._rows = np.argsort(nested_order(WINDOW_FRAMES))
+        self._shown: Any = None
+        self._image: NDArray[np.uint8] | None = None
+
+    def show(self, frame: Any) -> None:
+        """Put a frame on display; it is converted only when a sample falls into its time, and then once."""
+        self._shown, self._image = frame, None
+
+    def advance(self, until_seconds: float) -> Iterator[Window]:
+        """Place every sample before `until_seconds`: what was shown is shown until then."""
+        # 0.5 ms: a frame whose PTS the container rounded up past its instant still counts as shown at it.
+        while self._shown is not None and self._next / self._rate < until_seconds - 0.0005:
+            if self._image is None:
+                self._image = self._to_rgb(self._shown)
+            if self._buffer is None:
+                self._buffer = self._allocate(*self._image.shape[:2])
+            slot = self._next % WINDOW_FRAMES
+            self._buffer.array[self._rows[slot]] = self._image
+            self._next += 1
+            if slot == WINDOW_FRAMES - 1:
+                yield self._window(WINDOW_FRAMES)
+
+    def last(self) -> Iterator[Window]:
+        """The window that the end of the clip left unfilled, its rows moved together."""
+        if self._buffer is not None:
+            count = (self._next - 1) % WINDOW_FRAMES + 1
+            rows = self._rows[list(nested_order(count))]
+            self._buffer.array[:count] = self._buffer.array[rows]
+            yield self._window(count)
+
+    def _window(self, count: int) -> Window:
+        assert self._buffer is not None
+        buffer, self._buffer = self._buffer, None
+        return Window(buffer, self._next - count, count, self._rate)
+
+    def close(self) -> None:
+        if self._buffer is not None:
+            self._buffer.close()
+            self._buffer = None
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise InputNotFound(f"{path}: {'is a folder, not a clip' if path.is_dir() else 'no such file'}")
+    if path.stat().st_size == 0:
+        raise InputUnreadable(f"{path}: the file is empty")
+    try:
+        # The file protocol alone: a playlist must not make FFmpeg open other addresses.
+        return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, OSError) as error:
+        raise InputUnreadable(f"{path}: not a media file that FFmpeg can read ({error})") from error
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:  # a cover picture is no video
+            return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+    raise NoVideoStream(f"{path}: no video stream in it (found: {kinds})")
+
+
+def _seconds(frame: Any) -> float:
+    if frame.pts is None:
+        raise InputUnreadable("a frame carries no time stamp; remux the stream into a container")
+    return float(frame.pts * frame.time_base)
+
+
+def _displayed_size(frame: Any, pixel_aspect: Fraction | None, rotation: int) -> tuple[int, int]:
+    width = round(frame.width * (pixel_aspect or 1))
+    return (frame.height, width) if rotation % 180 else (width, frame.height)
+
+
+def _fitted(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
+    scale = min(1.0, long_side_px / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples of any PCM type as float32, full scale +-1."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+
+
+def _rounding_seconds(stream: Any) -> float:
+    """Spread of frame times that is rounding to the container's clock, not a variable rate."""
+    return max(2.5 * float(stream.time_base), 0.002)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

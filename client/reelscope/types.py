@@ -1,0 +1,202 @@
+"""What flows through the client: the clip's facts, pieces of decoded media, model provenance, deadlines.
+
+Conventions of the whole package: times are seconds from the first displayed video PTS; intervals are half-open;
+boxes are x1, y1, x2, y2 in 0-1 of the *displayed* frame (rotation and pixel aspect applied), origin top-left;
+images are uint8 RGB [height, width, 3].
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reelscope.errors import DeadlineExceeded
+
+WINDOW_FRAMES = 20
+"""Frames of one uploaded window; a multiple of 4, so that the nested rates fit every window alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFacts:
+    """The clip's first audio stream."""
+
+    is_present: bool
+    sample_rate_hz: int | None = None
+    """Samples per second; null without audio."""
+    channel_count: int | None = None
+    """Number of channels; null without audio."""
+    offset_seconds: float | None = None
+    """Start of the audio on the video's time axis; positive when the sound starts after the picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFacts:
+    """What the clip is, measured from its decoded frames."""
+
+    sha256: str
+    """SHA-256 of the file."""
+    duration_seconds: float
+    """End of the last displayed frame, in seconds."""
+    width: int
+    """Displayed width in square pixels."""
+    height: int
+    """Displayed height in square pixels."""
+    rotation_degrees: int
+    """Clockwise rotation that was applied for display: 0, 90, 180 or 270."""
+    frame_count: int
+    """Displayed frames."""
+    frame_rate_average: float | None
+    """Displayed frames per second; null for a single frame."""
+    is_variable_frame_rate: bool
+    """True when the spacing of frames varies by more than rounding."""
+    hdr: str | None
+    """hlg or pq for HDR transfer functions, null for SDR."""
+    audio: AudioFacts
+    """The clip's sound."""
+    coverage: float
+    """Decoded duration over the duration that the container states, 0-1; below 1 for a truncated file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipHeader:
+    """What is known of a clip when its first frame has been decoded; sources are started with it."""
+
+    width: int
+    """Displayed width in square pixels."""
+    height: int
+    """Displayed height in square pixels."""
+    frame_rate: Fraction
+    """Nominal frames per second as the container states it; never used as a clock."""
+    base_frame_rate: Fraction
+    """Frames per second of the uploaded track."""
+    hdr: str | None
+    """hlg or pq for HDR transfer functions, null for SDR."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameChunk:
+    """Consecutive frames of the small track: every displayed frame, long side <= 320; for CPU sources only."""
+
+    frames: NDArray[np.uint8]
+    """uint8 RGB [n, height, width, 3]."""
+    times_seconds: NDArray[np.float64]
+    """[n], strictly increasing."""
+    first_index: int
+    """Index of the first frame in the clip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioChunk:
+    """Consecutive samples of the clip's own audio, at its own rate."""
+
+    samples: NDArray[np.float32]
+    """float32 [channels, n], full scale +-1."""
+    start_seconds: float
+    """Time of the first sample on the video's axis; may be negative."""
+    sample_rate_hz: int
+
+
+class FrameBuffer(Protocol):
+    """Memory that one window is decoded into; a shared-memory region where the server can see it."""
+
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """uint8 [WINDOW_FRAMES, height, width, 3]."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+class Window:
+    """Up to WINDOW_FRAMES frames of the uploaded track, in a buffer that lives until its last reader is done.
+
+    Rows are ordered base/4 first, then those only in base/2, then the rest, so that every nested rate is a prefix.
+    A window is born with one reference; `retain` adds one, `release` drops one, the last closes the buffer.
+    """
+
+    def __init__(self, buffer: FrameBuffer, first_sample: int, count: int, base_frame_rate: Fraction) -> None:
+        """Take over `buffer`, whose first `count` rows hold samples first_sample ... in `nested_order`."""
+        self.buffer = buffer
+        self.count = count
+        self.samples = tuple(first_sample + k for k in nested_order(count))
+        self.times_seconds = tuple(float(sample / base_frame_rate) for sample in self.samples)
+        self._readers = 1
+        self._lock = threading.Lock()
+
+    def row_count(self, divisor: int) -> int:
+        """Rows of the rate base/divisor: the length of its prefix. `divisor` is 1, 2 or 4."""
+        return -(-self.count // divisor)
+
+    def retain(self) -> None:
+        """Add a reader."""
+        with self._lock:
+            self._readers += 1
+
+    def release(self) -> None:
+        """Drop a reader; the last one gives the buffer back."""
+        with self._lock:
+            self._readers -= 1
+            last = self._readers == 0
+        if last:
+            self.buffer.close()
+
+
+def nested_order(count: int) -> tuple[int, ...]:
+    """Sample offsets of a window's rows: multiples of 4, then the other even ones, then the odd ones."""
+    return (*range(0, count, 4), *range(2, count, 4), *range(1, count, 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProvenance:
+    """The model that answered, as it reports itself."""
+
+    name: str
+    """Model name in the repository."""
+    version: str
+    """Version that answered."""
+    ensemble: str
+    """Ensemble through which it was asked."""
+    source: str
+    """Where its weights came from."""
+    revision: str
+    """Revision of the weights at their source."""
+    sha256: str | None
+    """SHA-256 of the weights file."""
+    licence: str
+    """Licence of the weights."""
+    precision: str
+    """fp32 or fp16."""
+    trained: bool
+    """False for random weights: the signal is reported, but is evidence for nothing."""
+
+
+@dataclass(slots=True)
+class Deadline:
+    """A point in time that every call of one job shares, so that later calls get what is left."""
+
+    seconds: float
+    """Budget from now, in seconds."""
+    clock: Callable[[], float] = time.monotonic
+    _end: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        self._end = self.clock() + self.seconds
+
+    def remaining(self, at_most_seconds: float) -> float:
+        """Seconds that one call may take: at most `at_most_seconds`, at most what the job has left.
+
+        Raises:
+            DeadlineExceeded: nothing is left.
+        """
+        left = self._end - self.clock()
+        if left <= 0:
+            raise DeadlineExceeded(f"the job's {self.seconds:g} s are used up")
+        return min(left, at_most_seconds)

@@ -57,8 +57,10 @@ class Decoder:
     Yields FrameChunk, Window and AudioChunk in the order in which they become complete.
     """
 
-    def __init__(self, path: Path, base_frame_rate: Fraction, allocate: Allocate) -> None:
+    def __init__(self, path: Path, base_frame_rate: Fraction, allocate: Allocate | None) -> None:
         """Open the clip and decode its first frame, so that `header` is known.
+
+        Without `allocate` nothing is uploaded: the clip yields no windows.
 
         Raises:
             InputNotFound: no file at `path`.
@@ -93,6 +95,9 @@ class Decoder:
             base_frame_rate=base_frame_rate,
             hdr=_HDR_TRANSFER.get(int(first.color_trc)),
         )
+        duration = self._video.duration
+        self.stated_seconds = float(duration * self._video.time_base) if duration else None
+        """Duration of the video that the container states; None when it states none."""
         self._times: list[float] = []
         self._end = 0.0
 
@@ -131,7 +136,6 @@ class Decoder:
     def facts(self) -> MediaFacts:
         """Facts of the whole clip; call it when the iteration has ended."""
         steps = np.diff(self._times)
-        stated = self._stated_seconds()
         return MediaFacts(
             sha256=_sha256(self._path),
             duration_seconds=self._end,
@@ -143,7 +147,7 @@ class Decoder:
             is_variable_frame_rate=bool(steps.size and steps.max() - steps.min() > _rounding_seconds(self._video)),
             hdr=self.header.hdr,
             audio=self._audio_facts(),
-            coverage=1.0 if stated is None else min(1.0, self._end / stated),
+            coverage=self._coverage(),
         )
 
     def _decode(self) -> Iterator[Any]:
@@ -198,13 +202,12 @@ class Decoder:
             offset_seconds=self._audio_start,
         )
 
-    def _stated_seconds(self) -> float | None:
-        """Duration in the container, when the decode ended so early that something must be missing."""
-        if self._video.duration is None:
-            return None
-        stated = float(self._video.duration * self._video.time_base)
+    def _coverage(self) -> float:
+        """Decoded share of the stated duration; 1 unless the decode ended so early that something must be missing."""
         tolerance = 0.1 + 2 / float(self.header.frame_rate)  # containers round, and count what edit lists hide
-        return stated if self._broken or stated - self._end > tolerance else None
+        stated = self.stated_seconds or self._end
+        missing = self._broken or stated - self._end > tolerance
+        return min(1.0, self._end / stated) if missing else 1.0
 
 
 class _ToRgb:
@@ -228,7 +231,7 @@ class _ToRgb:
 class _Sampler:
     """Fills windows with the frame shown at k/rate seconds, k = 0, 1, 2, ..."""
 
-    def __init__(self, to_rgb: _ToRgb, rate: Fraction, allocate: Allocate) -> None:
+    def __init__(self, to_rgb: _ToRgb, rate: Fraction, allocate: Allocate | None) -> None:
         self._to_rgb, self._rate, self._allocate = to_rgb, rate, allocate
         self._next = 0
         self._buffer: FrameBuffer | None = None
@@ -243,6 +246,8 @@ class _Sampler:
     def advance(self, until_seconds: float) -> Iterator[Window]:
         """Place every sample before `until_seconds`: what was shown is shown until then."""
         # 0.5 ms: a frame whose PTS the container rounded up past its instant still counts as shown at it.
+        if self._allocate is None:
+            return
         while self._shown is not None and self._next / self._rate < until_seconds - 0.0005:
             if self._image is None:
                 self._image = self._to_rgb(self._shown)
@@ -309,13 +314,15 @@ def _fitted(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
+def _full_scale(samples: NDArray[np.generic]) -> NDArray[np.float32]:
     """Samples of any PCM type as float32, full scale +-1."""
+    values = samples.astype(np.float32)
     if samples.dtype.kind == "f":
-        return samples.astype(np.float32, copy=False)
+        return values
     if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - 128) / 128
-    return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+        values -= 128
+    values /= 128 if samples.dtype == np.uint8 else 2 ** (8 * samples.dtype.itemsize - 1)
+    return values
 
 
 def _rounding_seconds(stream: Any) -> float:

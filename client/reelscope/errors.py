@@ -15,6 +15,7 @@
     │   ├── Overloaded              the server's queue is full
     │   ├── DeadlineExceeded        the call, or the job, ran out of time
     │   └── InvalidRequest          the server refused the tensors
+    ├── SourceFailed                a signal source broke; costs its signal
     └── ResultsError                a results file that is not one
 
 `code` is the machine-readable name that results, exit codes and HTTP statuses are derived from.
@@ -114,6 +115,12 @@ class InvalidRequest(InferenceError):
     """The server refused the tensors: names, types or shapes do not fit the model."""
 
     code = "invalid_request"
+
+
+class SourceFailed(ReelscopeError):
+    """A signal source raised what it should not have; costs its signal, never the job."""
+
+    code = "source_failed"
 
 
 class ResultsError(ReelscopeError):

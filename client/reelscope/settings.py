@@ -107,3 +107,29 @@ def profile(name: str) -> Profile:
         model_file=chosen["model_file"],
         models=tuple(sorted(chosen["models"])),
     )
+
+
+def triton_home() -> Path | None:
+    """Folder with `bin/tritonserver` named by TRITON_HOME, or None to take the one of the nvidia-pytriton wheel."""
+    chosen = os.environ.get("TRITON_HOME")
+    return Path(chosen) if chosen else None
+
+
+def server_environment(binary_folder: Path, library_folders: tuple[Path, ...]) -> dict[str, str]:
+    """Environment of the embedded server: the user's, without what would redirect its loader or its interpreter.
+
+    `binary_folder` comes first on PATH, because Triton's Python stub finds its virtual environment through `python3`;
+    LD_LIBRARY_PATH is `library_folders` alone.
+    """
+    # AIP_* would switch on Triton's Vertex AI endpoint, TRITON_* its own hidden settings.
+    redirecting = ("LD_", "PYTHON", "AIP_", "TRITON_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(redirecting)}
+    environment["PATH"] = os.pathsep.join([str(binary_folder), environment.get("PATH", os.defpath)])
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join(str(folder) for folder in library_folders)
+    return environment
+
+
+def labels(model: str) -> tuple[str, ...]:
+    """Class names of a model in the order of its class ids, from its committed `labels.txt`."""
+    text = (deployment_root() / "model_repository" / model / "labels.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())

@@ -159,8 +159,8 @@ class ModelProvenance:
 
     name: str
     """Model name in the repository."""
-    version: str
-    """Version that answered."""
+    version: str | None
+    """Version that answered; null when several were serving at once and the answer cannot tell."""
     ensemble: str
     """Ensemble through which it was asked."""
     source: str

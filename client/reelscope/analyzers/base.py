@@ -1,0 +1,87 @@
+"""The one contract of every analyzer: a pure function from signals to a finding.
+
+Analyzers do no I/O, see no pixels and know no server. Adding one costs two places: its file, and one line in
+`reelscope.analyzers.ANALYZERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from reelscope.signals import Parameter, Signal
+
+Data = TypeVar("Data")
+Summary = TypeVar("Summary")
+
+SegmentKind = Literal["span", "event", "sample"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment(Generic[Data]):
+    """One finding in time."""
+
+    kind: SegmentKind
+    """span: holds throughout; event: happens once; sample: a measurement at an instant."""
+    start_seconds: float
+    """Start, seconds from the first displayed frame."""
+    end_seconds: float
+    """End, exclusive."""
+    label: str
+    """What it is, for people."""
+    score: float | None
+    """0-1, meaning as the analyzer declares it; null where nothing of the kind is measured."""
+    track_id: str | None = None
+    """Track of the shared list `tracks` that it belongs to."""
+    data: Data
+    id: str = ""
+    """Unique within the results; `number_segments` gives it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Curves over time: regular (hop_seconds) or with their own column `t` of seconds."""
+
+    first_seconds: float = 0.0
+    """Time of the first value of a regular series."""
+    hop_seconds: float | None = None
+    """Spacing of a regular series; null when column `t` holds the times."""
+    columns: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """Values by name; null where nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Generic[Data, Summary]):
+    """What an analyzer returns."""
+
+    segments: tuple[Segment[Data], ...]
+    """In any order; the results hold them sorted by start."""
+    summary: Summary
+    series: Series = field(default_factory=Series)
+    full_series: Series | None = None
+    """Denser curves, written in place of `series` when full detail is asked for."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analyzer:
+    """One entry of the registry."""
+
+    name: str
+    version: str
+    """Changes when the same signals would give another finding."""
+    title: str
+    """One line for lists and help."""
+    requires: tuple[type[Signal], ...]
+    """Signals without which there is no finding. An untrained one is reported, with a warning."""
+    uses: tuple[type[Signal], ...] = ()
+    """Signals that are evidence: passed as None, and named in missing_inputs, when absent or untrained."""
+    data: Any
+    """Type of its segments' data."""
+    summary: Any
+    """Type of its summary."""
+    analyze: Callable[..., Finding[Any, Any]]
+    """Called with the signals of `requires`, then those of `uses`, in order."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """Its own settings; those of the sources are added to the results."""

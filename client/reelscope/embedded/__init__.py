@@ -1,0 +1,15 @@
+"""The embedded server: NVIDIA's real tritonserver on this machine, without Docker, on loopback only.
+
+`EmbeddedServer` lives as long as a block; `up`, `status` and `down` keep one server across commands.
+
+    installation   where tritonserver is and what it needs
+    deployment     which models to serve, checked on disk
+    supervisor     the process that keeps tritonserver and cleans up after it
+    server         start, load model by model, stop
+    daemon         the server that outlives a command
+"""
+
+from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, running, status, up
+from reelscope.embedded.server import EmbeddedServer
+
+__all__ = ["EmbeddedServer", "ServerRecord", "ServerStatus", "down", "running", "status", "up"]

@@ -1,0 +1,185 @@
+"""The embedded server that outlives the command that started it: up, status, down.
+
+One per state folder. `server.json` there says which process it is; a record whose process is gone, or whose pid now
+belongs to another process, is removed by whoever finds it. A lock file keeps two commands from starting two servers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from reelscope import settings
+from reelscope.embedded import supervisor
+from reelscope.embedded.server import EmbeddedServer, Progress
+from reelscope.embedded.supervisor import ProcessIdentity, sweep_shared_memory
+from reelscope.errors import ServerUnreachable, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRecord:
+    """A detached server, as recorded in the state folder."""
+
+    profile: str
+    grpc_url: str
+    metrics_url: str
+    http_url: str
+    """Empty when HTTP is off."""
+    log_path: str
+    versions: dict[str, tuple[str, ...]]
+    """Model or ensemble -> the versions that must be ready."""
+    supervisor_pid: int
+    """Process to signal; it ends with the server."""
+    supervisor_start_ticks: int
+    """Its start in clock ticks since boot: a recycled pid has another."""
+    server_pid: int
+    """Process id of tritonserver."""
+
+    @property
+    def supervisor(self) -> ProcessIdentity:
+        """The process to signal."""
+        return ProcessIdentity(self.supervisor_pid, self.supervisor_start_ticks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """A recorded server, asked over gRPC."""
+
+    record: ServerRecord
+    is_live: bool
+    """Whether it answers."""
+    models: dict[str, bool]
+    """Model or ensemble -> whether every expected version answers requests."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server answers and every expected model version is ready."""
+        return self.is_live and all(self.models.values())
+
+
+def up(profile: settings.Profile, http: bool = False, on_progress: Progress | None = None) -> ServerRecord:
+    """Start a server that survives this process, or return the one that runs already.
+
+    A command that dies before the server is ready takes it along.
+
+    Raises:
+        UsageError: a server with another profile, or without the HTTP asked for, runs already.
+        ServerStartFailed, ModelNotBuilt: see `EmbeddedServer.start`.
+    """
+    with _lock():
+        if record := running():
+            if record.profile != profile.name or (http and not record.http_url):
+                raise UsageError(f"a server with profile {record.profile} runs already; end it first: reelscope down")
+            return record
+        server = EmbeddedServer(profile, http=http, on_progress=on_progress)
+        server.start()
+        try:
+            record = ServerRecord(
+                profile=profile.name,
+                grpc_url=server.grpc_url,
+                metrics_url=server.metrics_url,
+                http_url=server.http_url,
+                log_path=str(server.log_path),
+                versions={model.name: model.versions for model in server.models},
+                supervisor_pid=server.supervisor.pid,
+                supervisor_start_ticks=server.supervisor.start_ticks,
+                server_pid=server.pid,
+            )
+            _write(record)
+            server.detach()
+        except BaseException:
+            server.stop()
+            raise
+        return record
+
+
+def down() -> bool:
+    """End the recorded server, and remove what it left; returns whether one ran."""
+    with _lock():
+        record = running()
+        if record is None:
+            sweep_shared_memory()
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.supervisor_pid, signal.SIGTERM)
+        if not _ended(record.supervisor, 2 * supervisor.GRACE_SECONDS + 2):
+            # The kernel kills tritonserver with its supervisor; the group holds the stubs.
+            for kill, pid in ((os.kill, record.supervisor_pid), (os.killpg, record.server_pid)):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(pid, signal.SIGKILL)
+            _ended(record.supervisor, supervisor.GRACE_SECONDS)
+        sweep_shared_memory(record.supervisor)
+        _path().unlink(missing_ok=True)
+        return True
+
+
+def running() -> ServerRecord | None:
+    """Return the record of the server that runs, or None; a record of a dead process is removed."""
+    path = _path()
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        versions = {name: tuple(listed) for name, listed in fields.pop("versions").items()}
+        record = ServerRecord(**fields, versions=versions)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Written by another version of reelscope, or by hand.
+        record = None
+    if record is not None and record.supervisor.is_alive():
+        return record
+    path.unlink(missing_ok=True)
+    sweep_shared_memory()
+    return None
+
+
+def status() -> ServerStatus | None:
+    """Ask the running server which models are ready; None when none runs."""
+    record = running()
+    if record is None:
+        return None
+    from reelscope.inference import RepositoryClient
+
+    with RepositoryClient(record.grpc_url) as client:
+        is_live = client.server_live()
+        models = dict.fromkeys(record.versions, False)
+        with contextlib.suppress(ServerUnreachable):
+            for name, versions in record.versions.items() if is_live else ():
+                models[name] = all(client.is_model_ready(name, version) for version in versions)
+    return ServerStatus(record=record, is_live=is_live, models=models)
+
+
+def _path() -> Path:
+    return settings.state_folder() / "server.json"
+
+
+def _write(record: ServerRecord) -> None:
+    aside = _path().with_suffix(".new")
+    aside.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+    aside.replace(_path())
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    # Never removed: a lock file that is deleted while somebody waits for it locks nobody.
+    with (settings.state_folder() / "server.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _ended(process: ProcessIdentity, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while process.is_alive():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    with contextlib.suppress(ChildProcessError):
+        # It is our own child when this very process called `up`.
+        os.waitpid(process.pid, os.WNOHANG)
+    return True

@@ -1,0 +1,136 @@
+"""Which models a server is to serve, checked on disk before anything starts.
+
+Triton itself falls back silently to config.pbtxt when `configs/<name>.pbtxt` is missing, so that is refused here, and
+what the loaded models run with is compared afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reelscope import settings
+from reelscope.errors import ModelNotBuilt, ServerStartFailed, UsageError
+
+_DEFAULT_FILES = {"onnxruntime": "model.onnx", "python": "model.py"}
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model or ensemble that a server is to load."""
+
+    name: str
+    folder: Path
+    config: dict[str, Any] = field(repr=False)
+    """The variant to be loaded, as `RepositoryClient.parse_config` returns it."""
+    versions: tuple[str, ...]
+    """Versions that Triton must serve, by the config's version policy."""
+
+    @property
+    def steps(self) -> frozenset[str]:
+        """Models that an ensemble consists of; empty for a model."""
+        return frozenset(step["model_name"] for step in self.config.get("ensemble_scheduling", {}).get("step", ()))
+
+
+def default_repositories() -> tuple[Path, ...]:
+    """Model repositories of a deployment: the models, and the ensembles over them."""
+    folders = (settings.model_repository(), settings.deployment_root() / "ensembles")
+    return tuple(folder for folder in folders if folder.is_dir())
+
+
+def plan(profile: settings.Profile, models: Sequence[str], repositories: Iterable[Path]) -> tuple[ServedModel, ...]:
+    """Choose what to load, in order: the models, then every ensemble whose steps are all among them.
+
+    Raises:
+        UsageError: no such model, or a config that does not parse.
+        ServerStartFailed: a model has no variant for the profile.
+        ModelNotBuilt: a model's file is missing; the message names the command for each.
+    """
+    found = {
+        folder.name: folder
+        for repository in repositories
+        for folder in sorted(repository.iterdir())
+        if (folder / "config.pbtxt").is_file()
+    }
+    if unknown := [name for name in models if name not in found]:
+        raise UsageError(f"no model {', '.join(unknown)} in the repository; there are: {', '.join(found) or 'none'}")
+    entries = {name: _read(name, folder, profile.config_name) for name, folder in found.items()}
+    if ensembles := [name for name in models if entries[name].steps]:
+        raise UsageError(f"{', '.join(ensembles)}: name the models, their ensembles are served with them")
+    served = {name: entries[name] for name in models}
+    _refuse_missing_variants(served.values(), profile.config_name)
+    _refuse_unbuilt(served.values(), profile.name)
+    while added := {
+        name: entry
+        for name, entry in entries.items()
+        if name not in served and entry.steps and entry.steps <= served.keys()
+    }:
+        served |= added
+    return tuple(served.values())
+
+
+def differences(expected: dict[str, Any], loaded: dict[str, Any]) -> list[str]:
+    """Say how the config that a model runs with differs from the variant on disk, in what variants may choose."""
+    found = []
+    for key, default in (("default_model_filename", ""), ("max_batch_size", 0)):
+        # A config without a file name is completed by Triton with the backend's default.
+        if expected.get(key) and expected[key] != loaded.get(key, default):
+            found.append(f"{key} is {loaded.get(key, default)!r} instead of {expected[key]!r}")
+    wanted = {
+        group["kind"] for group in expected.get("instance_group", ()) if group.get("kind", "KIND_AUTO") != "KIND_AUTO"
+    }
+    running = {group.get("kind", "KIND_AUTO") for group in loaded.get("instance_group", ())}
+    if wanted and wanted != running:
+        found.append(f"instances are {', '.join(sorted(running))} instead of {', '.join(sorted(wanted))}")
+    return found
+
+
+def _read(name: str, folder: Path, config_name: str) -> ServedModel:
+    from reelscope.inference import RepositoryClient
+
+    variant = folder / "configs" / f"{config_name}.pbtxt"
+    path = variant if config_name and variant.is_file() else folder / "config.pbtxt"
+    try:
+        config = RepositoryClient.parse_config(path.read_text(encoding="utf-8"))
+    except UsageError as error:
+        raise UsageError(f"{name}/{path.relative_to(folder)}: {error}") from error
+    return ServedModel(name, folder, config, _versions(folder, config.get("version_policy", {})))
+
+
+def _versions(folder: Path, policy: dict[str, Any]) -> tuple[str, ...]:
+    present = sorted((path.name for path in folder.iterdir() if path.is_dir() and path.name.isdigit()), key=int)
+    if "specific" in policy:
+        return tuple(str(version) for version in policy["specific"].get("versions", ()))
+    if "all" in policy:
+        return tuple(present)
+    return tuple(present[-int(policy.get("latest", {}).get("num_versions", 1)) :])
+
+
+def _refuse_missing_variants(models: Iterable[ServedModel], config_name: str) -> None:
+    missing = [
+        model.name
+        for model in models
+        if config_name and not (model.folder / "configs" / f"{config_name}.pbtxt").is_file()
+    ]
+    if missing:
+        raise ServerStartFailed(
+            f"{', '.join(missing)}: configs/{config_name}.pbtxt is missing, and Triton would serve config.pbtxt instead"
+        )
+
+
+def _refuse_unbuilt(models: Iterable[ServedModel], profile_name: str) -> None:
+    missing = []
+    for model in models:
+        file_name = model.config.get("default_model_filename") or _DEFAULT_FILES.get(model.config.get("backend", ""))
+        absent = [
+            version for version in model.versions if file_name and not (model.folder / version / file_name).exists()
+        ]
+        if absent or not model.versions:
+            path = f"{(absent or ['1'])[0]}/{file_name or ''}"
+            missing.append(
+                f"{model.name}: {path} is not built; run: reelscope-export {model.name} --profile {profile_name}"
+            )
+    if missing:
+        raise ModelNotBuilt("\n".join(missing))

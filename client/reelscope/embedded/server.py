@@ -1,0 +1,289 @@
+"""One embedded Triton as a context manager: started, loaded model by model, and gone when the block ends."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from reelscope import settings
+from reelscope.embedded import supervisor
+from reelscope.embedded.deployment import ServedModel, default_repositories, differences, plan
+from reelscope.embedded.installation import backend_folder, find_installation
+from reelscope.embedded.supervisor import ProcessIdentity, sweep_shared_memory
+from reelscope.errors import InferenceError, ReelscopeError, ServerError, ServerStartFailed
+
+if TYPE_CHECKING:
+    from reelscope.inference import RepositoryClient
+
+Progress = Callable[[str, str], None]
+"""Called with a model's name and its state: loading, ready or failed."""
+
+_HOST = "127.0.0.1"
+_KEPT_LOGS = 10
+_PORT_ATTEMPTS = 3
+_LIVE_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+
+class EmbeddedServer:
+    """A Triton server on loopback that serves a profile's models.
+
+    It ends with the block, with an exception, and with the process that started it (however that ends); a process
+    forked off without exec does not keep it alive.
+
+    Attributes:
+        grpc_url: "127.0.0.1:port"; empty until started, like the others.
+        metrics_url: address of the Prometheus metrics.
+        http_url: "127.0.0.1:port" when `http` was asked for, else empty.
+        pid: process id of tritonserver.
+        log_path: Triton's log.
+        models: what is served, models first, then ensembles.
+    """
+
+    def __init__(
+        self,
+        profile: settings.Profile,
+        *,
+        models: Sequence[str] | None = None,
+        repositories: Sequence[Path] | None = None,
+        http: bool = False,
+        log_folder: Path | None = None,
+        on_progress: Progress | None = None,
+        timeout_seconds: float = 300.0,
+    ) -> None:
+        """Describe a server; `start`, or entering the block, starts it.
+
+        Args:
+            profile: names the config variant and, by default, the models.
+            models: names of the models; ensembles whose steps are all among them are served with them.
+            repositories: Triton model repositories; by default the deployment's models and ensembles.
+            http: serve KServe's HTTP too, on loopback.
+            log_folder: where logs go; by default `logs` in the state folder.
+            on_progress: told about every model.
+            timeout_seconds: time until everything must be ready.
+        """
+        self.profile = profile
+        self.grpc_url = self.metrics_url = self.http_url = ""
+        self.pid = 0
+        self.log_path = Path()
+        self.models: tuple[ServedModel, ...] = ()
+        self._model_names = tuple(profile.models if models is None else models)
+        self._repositories = None if repositories is None else tuple(repositories)
+        self._http = http
+        self._log_folder = log_folder
+        self._on_progress = on_progress or (lambda model, state: None)
+        self._timeout_seconds = timeout_seconds
+        self._supervisor: subprocess.Popen[str] | None = None
+        self._identity: ProcessIdentity | None = None
+
+    def __enter__(self) -> EmbeddedServer:
+        """Start the server and return it when every model is ready."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the server."""
+        self.stop()
+
+    @property
+    def supervisor(self) -> ProcessIdentity:
+        """Process whose end ends the server; raises ServerError when the server is not running."""
+        if self._identity is None:
+            raise ServerError("the embedded server is not running")
+        return self._identity
+
+    def start(self) -> None:
+        """Start Triton and load every model; on failure nothing is left behind.
+
+        Raises:
+            ModelNotBuilt: a model's file is missing.
+            ServerStartFailed: anything else that keeps a model from being ready; quotes Triton.
+            UsageError: no such model.
+        """
+        repositories = default_repositories() if self._repositories is None else self._repositories
+        self.models = plan(self.profile, self._model_names, repositories)
+        installation = find_installation()
+        command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
+        command += [f"--model-repository={repository.resolve()}" for repository in repositories]
+        if self.profile.config_name:
+            command.append(f"--model-config-name={self.profile.config_name}")
+        deadline = time.monotonic() + self._timeout_seconds
+        self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
+        try:
+            self._launch(command, installation.environment())
+            self._load_all(deadline)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server and everything it left behind; does nothing when it is not running."""
+        process, identity = self._supervisor, self._identity
+        if process is None or identity is None:
+            return
+        process.terminate()
+        try:
+            process.wait(2 * supervisor.GRACE_SECONDS + 2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        sweep_shared_memory(identity)
+        self._supervisor = self._identity = None
+
+    def detach(self) -> None:
+        """Let the server outlive this process; to end it is then the caller's duty, by a signal to `supervisor`."""
+        os.kill(self.supervisor.pid, supervisor.DETACH_SIGNAL)
+        process, self._supervisor, self._identity = self._supervisor, None, None
+        if process is not None:
+            # Popen would warn about a child that nobody waited for.
+            process.returncode = 0
+
+    def _launch(self, command: list[str], environment: dict[str, str]) -> None:
+        for attempt in range(_PORT_ATTEMPTS):
+            ports = _free_ports(3)
+            self._spawn([*command, *_port_options(ports, self._http)], environment)
+            if self._wait_until_listening(ports[0]):
+                break
+            if attempt + 1 == _PORT_ATTEMPTS or not _PORT_TAKEN.search(self.log_path.read_text(errors="replace")):
+                raise ServerStartFailed(self._with_log("Triton did not start"))
+        self.grpc_url = f"{_HOST}:{ports[0]}"
+        self.metrics_url = f"http://{_HOST}:{ports[1]}/metrics"
+        self.http_url = f"{_HOST}:{ports[2]}" if self._http else ""
+
+    def _spawn(self, command: list[str], environment: dict[str, str]) -> None:
+        self.stop()
+        script = [sys.executable, "-I", "-S", supervisor.__file__, str(os.getpid())]
+        with self.log_path.open("ab") as log:
+            self._supervisor = subprocess.Popen(
+                [*script, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                cwd="/",
+                text=True,
+                # A Ctrl-C in the terminal is the owner's to handle.
+                start_new_session=True,
+            )
+        self._identity = ProcessIdentity.of(self._supervisor.pid) or ProcessIdentity(self._supervisor.pid, 0)
+        assert self._supervisor.stdout is not None
+        with self._supervisor.stdout as pipe:
+            self.pid = int(pipe.readline() or 0)
+
+    def _wait_until_listening(self, port: int) -> bool:
+        deadline = time.monotonic() + _LIVE_SECONDS
+        # A plain connection: a gRPC channel that fails once waits a second before it tries again.
+        while time.monotonic() < deadline and self._is_running():
+            with socket.socket() as probe:
+                if probe.connect_ex((_HOST, port)) == 0:
+                    # Somebody else may have taken the port, in which case Triton is about to end.
+                    time.sleep(_POLL_SECONDS)
+                    return self._is_running()
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _is_running(self) -> bool:
+        return self._supervisor is not None and self._supervisor.poll() is None
+
+    def _load_all(self, deadline: float) -> None:
+        # tritonclient takes most of a second to import, which `reelscope --help` need not pay.
+        from reelscope.inference import RepositoryClient
+
+        failed: dict[str, ReelscopeError] = {}
+        with RepositoryClient(self.grpc_url) as client:
+            for model in self.models:
+                if model.steps & failed.keys():
+                    continue
+                self._on_progress(model.name, "loading")
+                try:
+                    self._load(client, model, deadline)
+                except (InferenceError, ServerError) as error:
+                    failed[model.name] = error
+                self._on_progress(model.name, "failed" if model.name in failed else "ready")
+                if not self._is_running():
+                    raise ServerStartFailed(self._with_log(f"Triton ended while it loaded {model.name}"))
+        if failed:
+            reasons = "\n".join(str(error) for error in failed.values())
+            raise ServerStartFailed(self._with_log(f"{', '.join(failed)} did not load: {reasons}"))
+
+    def _load(self, client: RepositoryClient, model: ServedModel, deadline: float) -> None:
+        client.load_model(model.name, max(deadline - time.monotonic(), 0.1))
+        if found := differences(model.config, client.model_config(model.name)):
+            raise ServerStartFailed(
+                f"{model.name} is not the variant of profile {self.profile.name}: {'; '.join(found)}"
+            )
+        for version in model.versions:
+            while not client.is_model_ready(model.name, version):
+                if time.monotonic() > deadline:
+                    raise ServerStartFailed(f"{model.name}: version {version} was not ready in time")
+                time.sleep(_POLL_SECONDS)
+
+    def _with_log(self, message: str) -> str:
+        lines = error_lines(self.log_path)
+        quoted = "".join(f"\n  {line}" for line in lines)
+        return f"{message}\nTriton's log, {self.log_path}:{quoted}" if lines else f"{message}; log: {self.log_path}"
+
+
+_FIXED_OPTIONS = (
+    "--model-control-mode=explicit",
+    # Configs are complete; completing them anyway would cost one more process and 1.5 seconds per model.
+    "--disable-auto-complete-config",
+    f"--grpc-address={_HOST}",
+    f"--http-address={_HOST}",
+    f"--metrics-address={_HOST}",
+    "--allow-sagemaker=false",
+    "--allow-vertex-ai=false",
+    "--exit-timeout-secs=5",
+)
+_PORT_TAKEN = re.compile(r"already in use|failed to start (GRPC|HTTP|Metrics)", re.IGNORECASE)
+
+
+def _port_options(ports: Sequence[int], http: bool) -> list[str]:
+    grpc_port, metrics_port, http_port = ports
+    options = [f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}", f"--allow-http={str(http).lower()}"]
+    return [*options, f"--http-port={http_port}"] if http else options
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((_HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _new_log(folder: Path, profile_name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("tritonserver-*.log"), key=lambda path: path.stat().st_mtime)[: -(_KEPT_LOGS - 1)]:
+        old.unlink(missing_ok=True)
+    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for number in range(1000):
+        path = folder / f"tritonserver-{moment}-{profile_name}-{os.getpid()}-{number}.log"
+        if not path.exists():
+            path.touch()
+            return path
+    raise ServerStartFailed(f"cannot create a log in {folder}")
+
+
+def error_lines(log: Path, count: int = 12) -> list[str]:
+    """Read the last error lines of a Triton log, or its last lines when it has none; [] when there is no log."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    errors = [re.sub(r"^E\d{4} \S+ \d+ ", "", line) for line in lines if re.match(r"E\d{4} ", line)]
+    return list(dict.fromkeys(errors or [line for line in lines if line.strip()]))[-count:]

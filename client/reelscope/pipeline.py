@@ -1,0 +1,228 @@
+"""One clip, start to end: decode once, feed the sources, run the analyzers, put the results together.
+
+A source that fails costs its signal, an analyzer that fails costs itself; the results are written all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reelscope import __version__
+from reelscope.analyzers import ANALYZERS
+from reelscope.analyzers.base import Analyzer
+from reelscope.decode import Decoder
+from reelscope.errors import UsageError
+from reelscope.inference import InferenceClient
+from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Timings, Tracks, numbered
+from reelscope.settings import Profile
+from reelscope.signals import ObjectTracks, Shots, Signal
+from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
+from reelscope.sources.base import Source
+from reelscope.types import Deadline, FrameChunk, MediaFacts, Window
+from reelscope.worker import Worker
+
+JOB_SECONDS = 900.0
+"""Default budget of one clip."""
+_SAMPLING_ORDER = ("FULL", "A48", "A22", "A16", "F10", "F5", "F2.5")
+
+Progress = Callable[[str, float], None]
+"""Called with a stage (decode, signals, or the name of an analyzer) and the share of it done, 0-1."""
+
+
+def select(names: Sequence[str] | None) -> tuple[Analyzer, ...]:
+    """Analyzers by name, in registry order; all of them for None.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    if names is None:
+        return ANALYZERS
+    known = [analyzer.name for analyzer in ANALYZERS]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no analyzer named {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+    return tuple(analyzer for analyzer in ANALYZERS if analyzer.name in names)
+
+
+def needed_ensembles(analyzers: Iterable[Analyzer]) -> tuple[str, ...]:
+    """Ensembles that the analyzers read, sorted; empty when they need no server."""
+    return tuple(sorted(ENSEMBLE_SOURCES[signal].ensemble for signal in _signals(analyzers) & ENSEMBLE_SOURCES.keys()))
+
+
+def analyze(
+    path: Path,
+    *,
+    analyzers: Sequence[Analyzer],
+    profile: Profile,
+    client: InferenceClient | None,
+    detail: Detail = "standard",
+    budget_seconds: float = JOB_SECONDS,
+    on_progress: Progress = lambda stage, share: None,
+) -> Results:
+    """Analyse one clip.
+
+    Args:
+        path: the clip.
+        analyzers: what to run; see `select`.
+        profile: sampling rates, and what the results say of the run.
+        client: connection to Triton; None when no analyzer needs it (`needed_ensembles`).
+        detail: full keeps the densest series.
+        budget_seconds: time for the whole job; every call gets what is left of it.
+        on_progress: told of every stage.
+
+    Raises:
+        InputError: the clip cannot be analysed at all. Everything else ends up in the results.
+        UsageError: an analyzer needs a server and `client` is None.
+    """
+    deadline = Deadline(budget_seconds)
+    run = _run_facts(analyzers, profile, detail)
+    workers = {signal: Worker(_source(signal, client, deadline)) for signal in _signals(analyzers)}
+    uploads = any(signal in ENSEMBLE_SOURCES for signal in workers)
+    with Decoder(path, profile.base_frame_rate, client.allocate if client and uploads else None) as decoder:
+        try:
+            media = _decode(decoder, workers.values(), deadline, on_progress)
+        finally:
+            for worker in workers.values():
+                worker.abandon()
+    found = {}
+    for analyzer in analyzers:
+        found[analyzer.name] = _result(analyzer, workers, media, detail)
+        on_progress(analyzer.name, 1.0)
+    shots, objects = (workers[kind].signal if kind in workers else None for kind in (Shots, ObjectTracks))
+    return Results(
+        run=run,
+        media=media,
+        shots=shots.shots if isinstance(shots, Shots) else (),
+        tracks=_tracks(objects if isinstance(objects, ObjectTracks) else None),
+        analyzers=found,
+    )
+
+
+def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
+    return {signal for analyzer in analyzers for signal in (*analyzer.requires, *analyzer.uses)}
+
+
+def _source(signal: type[Signal], client: InferenceClient | None, deadline: Deadline) -> Source[Any]:
+    if signal in CPU_SOURCES:
+        return CPU_SOURCES[signal]()
+    if client is None:
+        raise UsageError(f"{signal.__name__} comes from a Triton server, and none was given")
+    return ENSEMBLE_SOURCES[signal](client, deadline)
+
+
+def _decode(decoder: Decoder, workers: Collection[Worker], deadline: Deadline, on_progress: Progress) -> MediaFacts:
+    """Feed every piece of the clip to whoever consumes it, and wait for the signals."""
+    for worker in workers:
+        worker.start(decoder.header)
+    for part in decoder:
+        for worker in workers:
+            worker.offer(part, deadline)
+        if isinstance(part, Window):
+            part.release()
+        elif isinstance(part, FrameChunk) and decoder.stated_seconds:
+            on_progress("decode", min(1.0, float(part.times_seconds[-1]) / decoder.stated_seconds))
+    on_progress("decode", 1.0)
+    media = decoder.facts()
+    for done, worker in enumerate(workers, 1):
+        worker.finish(media.duration_seconds, deadline)
+        on_progress("signals", done / len(workers))
+    return media
+
+
+def _result(
+    analyzer: Analyzer, workers: Mapping[type[Signal], Worker], media: MediaFacts, detail: Detail
+) -> AnalyzerResult[Any, Any]:
+    """Run one analyzer on its signals, or say why it cannot run."""
+    required = [workers[kind] for kind in analyzer.requires]
+    if failed := next((worker for worker in required if worker.signal is None), None):
+        assert failed.error is not None
+        return _failed(analyzer, failed.error.code, str(failed.error))
+    signals = [worker.signal for worker in required if worker.signal is not None]
+    evidence = [_evidence(workers[kind]) for kind in analyzer.uses]
+    began, cpu_began = time.monotonic(), time.thread_time()
+    try:
+        finding = analyzer.analyze(*signals, *evidence)
+    except Exception as error:
+        return _failed(analyzer, "internal_error", f"{type(error).__name__}: {error}")
+    read = [*signals, *(signal for signal in evidence if signal is not None)]
+    sources = [*required, *(workers[kind] for kind in analyzer.uses)]
+    densest = min(read, key=lambda signal: _SAMPLING_ORDER.index(signal.sampling))
+    return AnalyzerResult(
+        version=analyzer.version,
+        status="ok" if media.coverage >= 1 else "partial",
+        reason=None if media.coverage >= 1 else "truncated_input",
+        message=None
+        if media.coverage >= 1
+        else f"the clip ends at {media.duration_seconds:.2f} s, before its stated end",
+        models=tuple(dict.fromkeys(model for signal in read for model in signal.models)),
+        parameters={name: value for signal in read for name, value in signal.parameters.items()}
+        | dict(analyzer.parameters),
+        inputs=Inputs(
+            sampling=densest.sampling,
+            sample_count=densest.sample_count,
+            depends_on=tuple(type(signal).__name__ for signal in read),
+            missing_inputs=tuple(
+                kind.__name__ for kind, signal in zip(analyzer.uses, evidence, strict=True) if signal is None
+            ),
+        ),
+        timings=Timings(
+            queue_milliseconds=1000 * sum(worker.queue_seconds for worker in sources),
+            infer_milliseconds=1000 * sum(worker.infer_seconds for worker in sources),
+            cpu_milliseconds=1000 * (sum(worker.cpu_seconds for worker in sources) + time.thread_time() - cpu_began),
+            wall_milliseconds=1000 * (max(worker.wall_seconds for worker in sources) + time.monotonic() - began),
+        ),
+        coverage=media.coverage,
+        segments=numbered(analyzer.name, finding.segments),
+        series=finding.full_series if detail == "full" and finding.full_series else finding.series,
+        summary=finding.summary,
+        warnings=(*_untrained(signals), *finding.warnings),
+    )
+
+
+def _failed(analyzer: Analyzer, reason: str, message: str) -> AnalyzerResult[Any, Any]:
+    return AnalyzerResult(
+        version=analyzer.version,
+        status="failed",
+        reason=reason,
+        message=message,
+        parameters=analyzer.parameters,
+    )
+
+
+def _evidence(worker: Worker) -> Signal | None:
+    """The signal, unless it is absent or comes from an untrained model: that is evidence for nothing."""
+    return worker.signal if worker.signal is not None and not worker.signal.untrained_models else None
+
+
+def _untrained(signals: Iterable[Signal]) -> list[str]:
+    return sorted({f"untrained_model:{name}" for signal in signals for name in signal.untrained_models})
+
+
+def _tracks(objects: ObjectTracks | None) -> Tracks:
+    tracks = [track for track, _ in objects.tracks()] if objects else []
+    return Tracks(
+        person=tuple(track for track in tracks if track.label == "person"),
+        object=tuple(track for track in tracks if track.label != "person"),
+    )
+
+
+def _run_facts(analyzers: Sequence[Analyzer], profile: Profile, detail: Detail) -> RunFacts:
+    config = {
+        "profile": [profile.name, str(profile.base_frame_rate), profile.model_file, profile.models],
+        "detail": detail,
+        "analyzers": {analyzer.name: [analyzer.version, dict(analyzer.parameters)] for analyzer in analyzers},
+    }
+    return RunFacts(
+        id=str(uuid.uuid4()),
+        tool=f"reelscope {__version__}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        config_sha256=hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        profile=profile.name,
+        detail=detail,
+    )

@@ -1,0 +1,288 @@
+"""The results file: one envelope for all analyzers, its JSON, its JSON Schema.
+
+Python names follow the field's terms and carry their units; the wire names of the published schema are shorter. The
+one mapping between the two is `wire_name`. The schema is generated from the types (`reelscope schema`), so that a new
+analyzer is in it without further work.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, Literal, NotRequired, TypeVar
+
+import typing_extensions
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from reelscope.analyzers.base import Analyzer, Segment, Series
+from reelscope.errors import ResultsError, UsageError
+from reelscope.signals import Parameter, Shot, Track
+from reelscope.types import MediaFacts, ModelProvenance
+
+SCHEMA = "reelscope/1"
+"""Name and version of the envelope; the number changes when a reader of the old one would be misled."""
+
+Data = TypeVar("Data")
+Summary = TypeVar("Summary")
+Status = Literal["ok", "partial", "skipped", "failed"]
+Detail = Literal["standard", "full"]
+
+_WIRE_NAMES = {
+    "boxes_xyxy": "xyxy",
+    "channel_count": "channels",
+    "class_name": "class",
+    "color_temperature_kelvin": "cct_k",
+    "columns": "cols",
+    "confidence_mean": "conf_mean",
+    "cut_count": "n_cuts",
+    "end_seconds": "end",
+    "first_seconds": "t0",
+    "flash_count": "n_flashes",
+    "frame_count": "n_frames",
+    "frame_rate_average": "fps_avg",
+    "grade_change_count": "n_grade_changes",
+    "is_present": "present",
+    "is_variable_frame_rate": "vfr",
+    "lightness_mean": "L_mean",
+    "parameters": "params",
+    "rotation_degrees": "rotation",
+    "sample_count": "n",
+    "sample_rate_hz": "sr",
+    "shot_length_mean_seconds": "asl_mean_s",
+    "shot_length_median_seconds": "asl_median_s",
+    "shot_length_p10_seconds": "p10_s",
+    "shot_length_p90_seconds": "p90_s",
+    "shot_length_shortest_seconds": "shortest_s",
+    "speed_percent_width_per_second": "speed_pct_w_s",
+    "start_seconds": "start",
+    "times_seconds": "t",
+}
+_WIRE_SUFFIXES = {
+    "_milliseconds": "_ms",
+    "_percent": "_pct",
+    "_per_minute": "_per_min",
+    "_seconds": "_s",
+}
+
+
+def wire_name(name: str) -> str:
+    """Name of a Python field in the results file."""
+    if name in _WIRE_NAMES:
+        return _WIRE_NAMES[name]
+    for suffix, short in _WIRE_SUFFIXES.items():
+        if name.endswith(suffix):
+            return name.removesuffix(suffix) + short
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What made the results; with the timings the only part in which two runs differ."""
+
+    id: str
+    """Unique per run."""
+    tool: str
+    """Program and version."""
+    created: str
+    """When the run began, ISO 8601, UTC."""
+    config_sha256: str
+    """SHA-256 of everything that was configured: profile, detail, analyzers, their versions and parameters."""
+    profile: str
+    """Profile of server/profiles.toml."""
+    detail: Detail
+    """How much was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracks:
+    """Who and what was followed through the clip; shared by all analyzers."""
+
+    person: tuple[Track, ...] = ()
+    """People."""
+    object: tuple[Track, ...] = ()
+    """Everything else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What an analyzer read."""
+
+    sampling: str | None = None
+    """Densest sampling read: FULL, F10, F5, F2.5, A48, A22 or A16; F10 is the profile's base rate. Null: nothing."""
+    sample_count: int = 0
+    """Frames read at that sampling."""
+    depends_on: tuple[str, ...] = ()
+    """Signals read."""
+    missing_inputs: tuple[str, ...] = ()
+    """Signals that would have helped and were absent or untrained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Client-measured times of an analyzer and of the sources it alone or with others made work."""
+
+    queue_milliseconds: float = 0.0
+    """Time that pieces of the clip waited for its sources."""
+    infer_milliseconds: float = 0.0
+    """Time its sources waited for the server."""
+    cpu_milliseconds: float = 0.0
+    """CPU time of its sources and its own."""
+    wall_milliseconds: float = 0.0
+    """From the first piece that its sources took to its result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzerResult(Generic[Data, Summary]):
+    """What one analyzer found, or why it did not."""
+
+    version: str
+    """Version of the analyzer."""
+    status: Status
+    """partial means only this: time of the clip was not covered."""
+    reason: str | None = None
+    """Machine-readable code; null when ok."""
+    message: str | None = None
+    """The reason for people; null when ok."""
+    models: tuple[ModelProvenance, ...] = ()
+    """Models that answered, as they report themselves."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """Settings of the analyzer and of its sources."""
+    inputs: Inputs = Inputs()
+    timings: Timings = Timings()
+    coverage: float = 0.0
+    """Share of the clip's stated duration that was analysed, 0-1."""
+    segments: tuple[Segment[Data], ...] = ()
+    """Sorted by start; empty when skipped or failed."""
+    series: Series = field(default_factory=Series)
+    summary: Summary | None = None
+    """Null when skipped or failed."""
+    warnings: tuple[str, ...] = ()
+    """Codes such as untrained_model:<name>."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Everything found in one clip."""
+
+    run: RunFacts
+    media: MediaFacts
+    shots: tuple[Shot, ...]
+    """Shots of the clip; empty when they could not be determined."""
+    tracks: Tracks
+    analyzers: Mapping[str, AnalyzerResult[Any, Any]]
+    """By analyzer name; the requested ones, in registry order."""
+
+
+def numbered(name: str, segments: Sequence[Segment[Data]]) -> tuple[Segment[Data], ...]:
+    """Sort segments by time and give them their ids: analyzer, colon, number."""
+    ordered = sorted(segments, key=lambda segment: (segment.start_seconds, segment.end_seconds, segment.label))
+    return tuple(replace(segment, id=f"{name}:{number}") for number, segment in enumerate(ordered, 1))
+
+
+def json_schema(analyzers: Sequence[Analyzer]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the results file with these analyzers."""
+    schema = _envelope(tuple(analyzers)).model_json_schema(by_alias=True, mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": SCHEMA}
+
+
+def to_json(results: Results, analyzers: Sequence[Analyzer]) -> dict[str, Any]:
+    """Results as JSON values, under their wire names.
+
+    Raises:
+        ResultsError: an analyzer returned what its types do not allow, or a number that JSON cannot hold.
+    """
+    model = _envelope(tuple(analyzers))
+    try:
+        envelope = model.model_validate(
+            {
+                "schema_": SCHEMA,
+                "run": results.run,
+                "media": results.media,
+                "shots": results.shots,
+                "tracks": results.tracks,
+                "analyzers": dict(results.analyzers),
+            }
+        )
+        values: dict[str, Any] = _rounded(envelope.model_dump(mode="json", by_alias=True), None)
+        json.dumps(values, allow_nan=False)
+    except ValueError as error:
+        raise ResultsError(f"results cannot be written: {error}") from error
+    return values
+
+
+def write(values: Mapping[str, Any], path: Path) -> None:
+    """Write results as strict JSON; the file appears complete or not at all.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+            json.dump(values, file, allow_nan=False, ensure_ascii=False, indent=1)
+            file.write("\n")
+        os.replace(file.name, path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a results file.
+
+    Raises:
+        ResultsError: it is missing, or is not strict JSON of an object.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path}: no results file ({error})") from error
+    if not isinstance(values, dict) or "analyzers" not in values:
+        raise ResultsError(f"{path}: no results file (it has no analyzers)")
+    return values
+
+
+@functools.cache
+def _envelope(analyzers: tuple[Analyzer, ...]) -> type[BaseModel]:
+    """Pydantic model of the file; the config reaches every dataclass inside."""
+    per_analyzer = {
+        analyzer.name: NotRequired[AnalyzerResult[analyzer.data, analyzer.summary]]  # type: ignore[name-defined]
+        for analyzer in analyzers
+    }
+    # Pydantic reads typing.TypedDict only from Python 3.12 on.
+    found = typing_extensions.TypedDict("Analyzers", per_analyzer)  # type: ignore[misc]
+    return create_model(
+        "Results",
+        __config__=ConfigDict(
+            alias_generator=wire_name,
+            extra="forbid",
+            populate_by_name=True,
+            strict=True,
+            use_attribute_docstrings=True,
+        ),
+        schema_=(str, Field(alias="schema", pattern=f"^{SCHEMA}$", description="Name and version of this format.")),
+        run=(RunFacts, ...),
+        media=(MediaFacts, ...),
+        shots=(tuple[Shot, ...], Field(description="Partition of [0, duration]; empty when not determined.")),
+        tracks=(Tracks, ...),
+        analyzers=(found, Field(description="One entry per requested analyzer.")),
+    )
+
+
+def _rounded(value: Any, key: str | None) -> Any:
+    """Times to the millisecond, everything else to 5 decimals: finer digits are noise and double the file."""
+    if isinstance(value, float):
+        return round(value, 3 if key in ("start", "end", "t") or (key or "").endswith(("_s", "_ms")) else 5)
+    if isinstance(value, dict):
+        return {name: _rounded(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item, key) for item in value]
+    return value

@@ -1,0 +1,175 @@
+"""What analyzers read: typed, timed arrays, each computed once per clip and shared.
+
+A signal comes from a Triton ensemble or from CPU code (`sources`), knows which models answered for it, and holds no
+pixels. Times are seconds from the first displayed PTS, intervals half-open, boxes 0-1 of the displayed frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reelscope.types import ModelProvenance
+
+Parameter = float | int | str
+TransitionKind = Literal["hard", "dissolve", "fade", "wipe", "flash", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """Base of all signals."""
+
+    sampling: str
+    """Frames or samples read: FULL (every frame), F10, F5, F2.5, A48, A22, A16."""
+    sample_count: int
+    """How many of them, >= 0."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """Settings of the source that shaped the signal."""
+    models: tuple[ModelProvenance, ...] = ()
+    """Models that answered; empty for CPU sources."""
+
+    @property
+    def untrained_models(self) -> tuple[str, ...]:
+        """Names of the models with random weights; a signal that has one is evidence for nothing."""
+        return tuple(sorted({model.name for model in self.models if not model.trained}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """How one shot becomes the next."""
+
+    kind: TransitionKind
+    """dissolve and wipe need a network and are never claimed without one: unknown stands for them."""
+    duration_seconds: float
+    """0 for a hard cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """An uninterrupted run of frames from one camera; not a scene."""
+
+    id: str
+    """Unique within the clip: shot-1, shot-2, ..."""
+    start_seconds: float
+    end_seconds: float
+    frame_in: int
+    """Index of the first frame."""
+    frame_out: int
+    """Index of the first frame after it."""
+    transition_in: Transition | None
+    """How it begins; null for the clip's first shot."""
+    score: float | None
+    """Dissimilarity across its first boundary: 1 minus the HSV-histogram correlation, 0-1; null for the first shot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flash:
+    """A short burst after which the picture is as before: an effect, not a cut."""
+
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shots(Signal):
+    """The clip cut into shots, and what looked like a cut but was a flash."""
+
+    shots: tuple[Shot, ...]
+    """Sorted; they partition [0, duration]. At least one."""
+    flashes: tuple[Flash, ...]
+    """Sorted."""
+    times_seconds: NDArray[np.float64]
+    """[n] time of every frame."""
+    luma_change: NDArray[np.float64]
+    """[n] mean absolute luma difference to the frame before, 0-255; 0 for the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameColors(Signal):
+    """Colours of sampled frames; n samples, m colour bins of all samples together."""
+
+    times_seconds: NDArray[np.float64]
+    """[n] sorted."""
+    is_on_grid: NDArray[np.bool_]
+    """[n] True for the regular samples, False for extra ones at abrupt changes (so that no shot is left without)."""
+    mean_lab: NDArray[np.float64]
+    """[n, 3] CIELAB (D65): L* 0-100, a*, b*."""
+    mean_xyz: NDArray[np.float64]
+    """[n, 3] CIE 1931 XYZ (D65), Y 0-1."""
+    saturation: NDArray[np.float64]
+    """[n] mean HSV saturation, 0-1."""
+    colorfulness: NDArray[np.float64]
+    """[n] Hasler-Suesstrunk M, >= 0."""
+    bin_sample: NDArray[np.int64]
+    """[m] sample that the bin belongs to."""
+    bin_lab: NDArray[np.float64]
+    """[m, 3] mean CIELAB of the bin's pixels."""
+    bin_share: NDArray[np.float64]
+    """[m] share of its frame, 0-1; sums to 1 per sample."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One object or person followed over time; results list them once, for all analyzers."""
+
+    id: str
+    """Unique within the clip: object-1, object-2, ..."""
+    label: str
+    """Class with the largest summed score of its boxes."""
+    start_seconds: float
+    end_seconds: float
+    """One sampling step after its last sampled frame, at most the clip's end."""
+    trained: bool
+    """False when the detector has random weights: the track means nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectTracks(Signal):
+    """Detected objects, linked over time; n frames sampled, m detections in all of them."""
+
+    times_seconds: NDArray[np.float64]
+    """[n] sorted."""
+    frame_rate_fps: float
+    """Effective sampling rate."""
+    height_over_width: float
+    """Shape of the displayed frame, so that speeds can be told in widths."""
+    frame: NDArray[np.int64]
+    """[m] index into times_seconds, sorted."""
+    boxes_xyxy: NDArray[np.float64]
+    """[m, 4] 0-1."""
+    scores: NDArray[np.float64]
+    """[m] class probability, 0-1."""
+    class_ids: NDArray[np.int64]
+    """[m] index into labels."""
+    track_ids: NDArray[np.int64]
+    """[m] >= 0, unique per object within the clip; -1 for a detection that joined no track."""
+    labels: tuple[str, ...]
+    """Class names."""
+    duration_seconds: float
+    """Duration of the clip."""
+
+    @property
+    def step_seconds(self) -> float:
+        """Time that one sampled frame stands for."""
+        return 1 / self.frame_rate_fps
+
+    def tracks(self) -> tuple[tuple[Track, NDArray[np.intp]], ...]:
+        """Every track with its rows (in time order), sorted by first appearance."""
+        found = []
+        for track_id in np.unique(self.track_ids[self.track_ids >= 0]):
+            rows = np.flatnonzero(self.track_ids == track_id)
+            votes = np.bincount(self.class_ids[rows], weights=self.scores[rows])
+            times = self.times_seconds[self.frame[rows]]
+            track = Track(
+                id=f"object-{track_id + 1}",
+                label=self.labels[int(votes.argmax())],
+                start_seconds=float(times[0]),
+                end_seconds=min(float(times[-1]) + self.step_seconds, self.duration_seconds),
+                trained=not self.untrained_models,
+            )
+            found.append((track, rows))
+        return tuple(sorted(found, key=lambda item: (item[0].start_seconds, item[1][0])))

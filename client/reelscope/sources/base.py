@@ -1,0 +1,42 @@
+"""The contract of a signal source: it is fed pieces of the clip in order, and holds all the state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from typing import ClassVar, Generic, TypeVar
+
+from reelscope.signals import Signal
+from reelscope.types import AudioChunk, ClipHeader, FrameChunk, Window
+
+Part = TypeVar("Part", FrameChunk, Window, AudioChunk)
+
+
+class Source(ABC, Generic[Part]):
+    """Turns pieces of one clip into one signal. Used by one thread, for one clip."""
+
+    consumes: ClassVar[type]
+    """FrameChunk, Window or AudioChunk: what `push` is given."""
+
+    inference_seconds: float = 0.0
+    """Time spent waiting for answers of the server so far."""
+
+    @abstractmethod
+    def start(self, header: ClipHeader) -> None:
+        """Prepare for a clip; the first call."""
+
+    @abstractmethod
+    def push(self, part: Part) -> None:
+        """Take the next piece. Whatever is needed of it later is reduced to numbers now."""
+
+    @abstractmethod
+    def finish(self, duration_seconds: float) -> Signal:
+        """Return the signal of the whole clip; the last call."""
+
+    def close(self) -> None:
+        """Give back what is still held, after success or failure; the very last call."""
+
+
+def sampling_name(rate: Fraction, base: Fraction) -> str:
+    """Name of a nested rate (ANALYZERS.md, Sampling): F10 is the base rate, F5 its half, F2.5 its quarter."""
+    return {1: "F10", 2: "F5", 4: "F2.5"}[int(base / rate)]

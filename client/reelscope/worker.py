@@ -1,0 +1,143 @@
+"""One signal source in a thread of its own, behind a short queue.
+
+The queue is what lets decoding, inference and CPU work overlap, and what bounds memory: a source that lags behind
+stops the decoder. A failed source keeps emptying its queue, so that it never stops the others.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from reelscope.errors import DeadlineExceeded, ReelscopeError, SourceFailed
+from reelscope.signals import Signal
+from reelscope.sources.base import Source
+from reelscope.types import ClipHeader, Deadline, Window
+
+QUEUE_PARTS = 4
+"""Pieces that wait for one source at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    duration_seconds: float
+
+
+class Worker:
+    """Runs one source for one clip. `signal` or `error` is there when `finish` has returned."""
+
+    def __init__(self, source: Source[Any]) -> None:
+        """Prepare; `start` begins."""
+        self.signal: Signal | None = None
+        self.error: ReelscopeError | None = None
+        self.queue_seconds = 0.0
+        self.cpu_seconds = 0.0
+        self.wall_seconds = 0.0
+        self._source = source
+        self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
+        self._thread = threading.Thread(target=self._run, name=type(source).__name__, daemon=True)
+
+    @property
+    def infer_seconds(self) -> float:
+        """Time that the source waited for the server."""
+        return self._source.inference_seconds
+
+    def start(self, header: ClipHeader) -> None:
+        """Start the thread."""
+        self._header = header
+        self._thread.start()
+
+    def offer(self, part: object, deadline: Deadline) -> None:
+        """Queue a piece if the source consumes its kind; waits while the queue is full.
+
+        A source that lets it wait until the job's deadline is given up.
+        """
+        if self.error is None and isinstance(part, self._source.consumes):
+            if isinstance(part, Window):
+                part.retain()
+            if not self._put(part, deadline) and isinstance(part, Window):
+                part.release()
+
+    def finish(self, duration_seconds: float, deadline: Deadline) -> None:
+        """Tell the source that the clip has ended, and wait for its signal."""
+        if self._put(_End(duration_seconds), deadline):
+            try:
+                self._thread.join(deadline.remaining(float("inf")))
+            except DeadlineExceeded as error:
+                self._give_up(error)
+            if self._thread.is_alive():
+                self._give_up(DeadlineExceeded(f"{self._thread.name} did not end within the job's time"))
+
+    def abandon(self) -> None:
+        """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended."""
+        if self.error is None and self.signal is None:
+            self.error = SourceFailed("the job was abandoned")
+        while self._thread.is_alive():
+            try:
+                self._queue.put((time.monotonic(), None), timeout=0.05)
+            except queue.Full:
+                self._discard()
+            else:
+                break
+
+    def _put(self, item: object, deadline: Deadline) -> bool:
+        try:
+            self._queue.put((time.monotonic(), item), timeout=deadline.remaining(float("inf")))
+        except (queue.Full, DeadlineExceeded):
+            self._give_up(
+                DeadlineExceeded(f"{self._thread.name} did not keep up within the job's {deadline.seconds:g} s")
+            )
+            return False
+        return True
+
+    def _give_up(self, error: ReelscopeError) -> None:
+        if self.signal is None and self.error is None:
+            self.error = error
+
+    def _run(self) -> None:
+        began, cpu_began = time.monotonic(), time.thread_time()
+        try:
+            self._guarded(lambda: self._source.start(self._header))
+            while True:
+                queued, item = self._queue.get()
+                self.queue_seconds += time.monotonic() - queued
+                if item is None:
+                    break
+                if isinstance(item, _End):
+                    self._guarded(lambda item=item: self._finish(item.duration_seconds))  # type: ignore[misc]
+                    break
+                self._guarded(lambda item=item: self._source.push(item))  # type: ignore[misc]
+                if isinstance(item, Window):
+                    item.release()
+        finally:
+            self._source.close()
+            self._discard()
+            self.cpu_seconds = time.thread_time() - cpu_began
+            self.wall_seconds = time.monotonic() - began
+
+    def _finish(self, duration_seconds: float) -> None:
+        self.signal = self._source.finish(duration_seconds)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        if self.error is not None:
+            return
+        try:
+            step()
+        except ReelscopeError as error:
+            self.error = error
+        except Exception as error:
+            self.error = SourceFailed(f"{self._thread.name}: {type(error).__name__}: {error}")
+            self.error.__cause__ = error
+
+    def _discard(self) -> None:
+        while True:
+            try:
+                _, item = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(item, Window):
+                item.release()

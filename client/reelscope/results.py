@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -221,13 +220,13 @@ def write(values: Mapping[str, Any], path: Path) -> None:
     Raises:
         UsageError: the folder cannot be written to.
     """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            json.dump(values, file, allow_nan=False, ensure_ascii=False, indent=1)
-            file.write("\n")
-        os.replace(file.name, path)
+        unfinished.write_text(json.dumps(values, allow_nan=False, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        unfinished.replace(path)
     except OSError as error:
+        unfinished.unlink(missing_ok=True)
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
 
 

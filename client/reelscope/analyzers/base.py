@@ -81,6 +81,8 @@ class Analyzer:
     """Type of its segments' data."""
     summary: Any
     """Type of its summary."""
+    headline: Callable[[Any], str]
+    """Its summary in a few words, for tables."""
     analyze: Callable[..., Finding[Any, Any]]
     """Called with the signals of `requires`, then those of `uses`, in order."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)

@@ -266,6 +266,11 @@ def _series(colors: FrameColors) -> Series:
     return Series(columns={name: tuple(values[grid].tolist()) for name, values in columns.items()})
 
 
+def headline(summary: ColorSummary) -> str:
+    """Say it in a few words."""
+    return f"{' '.join(color.hex for color in summary.palette)}, {summary.key} key, {summary.harmony}"
+
+
 ANALYZER = Analyzer(
     name="color_analysis",
     version="1",
@@ -273,6 +278,7 @@ ANALYZER = Analyzer(
     requires=(FrameColors, Shots),
     data=ColorData,
     summary=ColorSummary,
+    headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,
 )

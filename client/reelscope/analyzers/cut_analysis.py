@@ -92,6 +92,12 @@ def analyze(shots: Shots) -> Finding[CutData, CutSummary]:
     )
 
 
+def headline(summary: CutSummary) -> str:
+    """Say it in a few words."""
+    rate = "" if summary.cuts_per_minute is None else f", {summary.cuts_per_minute:.0f} per minute"
+    return f"{summary.cut_count} cuts{rate}, shots of {summary.shot_length_mean_seconds:.2f} s on average"
+
+
 ANALYZER = Analyzer(
     name="cut_analysis",
     version="1",
@@ -99,5 +105,6 @@ ANALYZER = Analyzer(
     requires=(Shots,),
     data=CutData,
     summary=CutSummary,
+    headline=headline,
     analyze=analyze,
 )

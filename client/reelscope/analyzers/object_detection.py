@@ -112,6 +112,13 @@ def _summary(segments: list[Segment[ObjectData]], objects: ObjectTracks) -> Obje
     )
 
 
+def headline(summary: ObjectSummary) -> str:
+    """Say it in a few words."""
+    if summary.unique_per_class is None:
+        return "random weights: nothing is claimed"
+    return ", ".join(f"{count} {name}" for name, count in summary.unique_per_class.items()) or "nothing found"
+
+
 ANALYZER = Analyzer(
     name="object_detection",
     version="1",
@@ -119,5 +126,6 @@ ANALYZER = Analyzer(
     requires=(ObjectTracks,),
     data=ObjectData,
     summary=ObjectSummary,
+    headline=headline,
     analyze=analyze,
 )

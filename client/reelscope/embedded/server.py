@@ -153,7 +153,7 @@ class EmbeddedServer:
         for attempt in range(_PORT_ATTEMPTS):
             ports = _free_ports(3)
             self._spawn([*command, *_port_options(ports, self._http)], environment)
-            if self._wait_until_listening(ports[0]):
+            if self._wait_until_serving():
                 break
             if attempt + 1 == _PORT_ATTEMPTS or not _PORT_TAKEN.search(self.log_path.read_text(errors="replace")):
                 raise ServerStartFailed(self._with_log("Triton did not start"))
@@ -181,15 +181,12 @@ class EmbeddedServer:
         with self._supervisor.stdout as pipe:
             self.pid = int(pipe.readline() or 0)
 
-    def _wait_until_listening(self, port: int) -> bool:
+    def _wait_until_serving(self) -> bool:
         deadline = time.monotonic() + _LIVE_SECONDS
-        # A plain connection: a gRPC channel that fails once waits a second before it tries again.
+        # Its own word in the log, because at the port itself somebody else may have become faster.
         while time.monotonic() < deadline and self._is_running():
-            with socket.socket() as probe:
-                if probe.connect_ex((_HOST, port)) == 0:
-                    # Somebody else may have taken the port, in which case Triton is about to end.
-                    time.sleep(_POLL_SECONDS)
-                    return self._is_running()
+            if _SERVING in self.log_path.read_text(encoding="utf-8", errors="replace"):
+                return True
             time.sleep(_POLL_SECONDS)
         return False
 
@@ -246,6 +243,8 @@ _FIXED_OPTIONS = (
     "--allow-vertex-ai=false",
     "--exit-timeout-secs=5",
 )
+# The last of the endpoints that Triton opens.
+_SERVING = "Started Metrics Service"
 _PORT_TAKEN = re.compile(r"already in use|failed to start (GRPC|HTTP|Metrics)", re.IGNORECASE)
 
 

@@ -1,0 +1,221 @@
+"""Invariants that every results file keeps, whatever the clip (ANALYZERS.md, section 1).
+
+I1 strict JSON that fits the schema · I2 times in order and within the clip · I3 scores 0-1 · I4 what was not measured
+is null, and a reason is given · I5 shots partition the clip · I6 every id resolves · I7 a second run is identical but
+for run and timings · I8 a flipped, rotated or frame-doubled twin tells the same · I9 analyzers agree with each other.
+
+I7 and I8 need a second results file; I1-I6 and I9 need only one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+from skimage.color import deltaE_ciede2000
+
+from reelscope.analyzers import ANALYZERS
+from reelscope.results import json_schema
+
+Values = Mapping[str, Any]
+TIME_TOLERANCE_SECONDS = 0.001
+TWIN_TOLERANCE_SECONDS = 1 / 30
+TWIN_DELTA_E = 2.0
+TWIN_IOU = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken invariant."""
+
+    invariant: str
+    """I1 ... I9."""
+    where: str
+    """Path of the value."""
+    message: str
+
+
+def check(results: Values) -> list[Violation]:
+    """Check I1-I6 and I9; an empty list is a pass."""
+    violations = list(_schema(results))
+    if violations:
+        return violations  # the other checks read the file as the schema promises it
+    return [violation for rule in (_times, _scores, _reasons, _shots, _ids, _coherence) for violation in rule(results)]
+
+
+def check_rerun(results: Values, again: Values) -> list[Violation]:
+    """Check I7: the results of a second run on the same clip."""
+    first, second = (json.dumps(_comparable(values), sort_keys=True) for values in (results, again))
+    if first == second:
+        return []
+    return [Violation("I7", where, "differs between two runs") for where in _differing(_comparable(results), again)]
+
+
+def check_twin(results: Values, twin: Values, *, is_flipped: bool) -> list[Violation]:
+    """Check I8: the results of the same clip mirrored (`is_flipped`), pre-rotated, or with every frame doubled."""
+    found = []
+    shots, twin_shots = results["shots"], twin["shots"]
+    if len(shots) != len(twin_shots):
+        found.append(Violation("I8", "shots", f"{len(shots)} shots, the twin has {len(twin_shots)}"))
+    else:
+        for number, (shot, other) in enumerate(zip(shots, twin_shots, strict=True)):
+            if abs(shot["start"] - other["start"]) > TWIN_TOLERANCE_SECONDS + TIME_TOLERANCE_SECONDS:
+                found.append(Violation("I8", f"shots[{number}].start", f"{shot['start']} s, twin {other['start']} s"))
+    found += _twin_palettes(results, twin)
+    found += _twin_objects(results, twin, is_flipped)
+    return found
+
+
+def _schema(results: Values) -> Iterator[Violation]:
+    try:
+        json.dumps(results, allow_nan=False)
+    except ValueError as error:
+        yield Violation("I1", "$", str(error))
+    validator = jsonschema.Draft202012Validator(json_schema(ANALYZERS))
+    for misfit in validator.iter_errors(results):
+        yield Violation("I1", misfit.json_path, misfit.message[:200])
+
+
+def _segments(results: Values) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, analyzer in results["analyzers"].items():
+        for number, segment in enumerate(analyzer["segments"]):
+            yield f"{name}.segments[{number}]", segment
+
+
+def _times(results: Values) -> Iterator[Violation]:
+    end = results["media"]["duration_s"] + TIME_TOLERANCE_SECONDS
+    for where, segment in _segments(results):
+        if not 0 <= segment["start"] < segment["end"] <= end:
+            yield Violation("I2", where, f"[{segment['start']}, {segment['end']}) is not within [0, {end})")
+    for name, analyzer in results["analyzers"].items():
+        starts = [segment["start"] for segment in analyzer["segments"]]
+        if starts != sorted(starts):
+            yield Violation("I2", f"{name}.segments", "not sorted by start")
+        times = analyzer["series"]["cols"].get("t", [])
+        if any(later <= earlier for earlier, later in itertools.pairwise(times)):
+            yield Violation("I2", f"{name}.series.cols.t", "not increasing")
+
+
+def _scores(results: Values) -> Iterator[Violation]:
+    for where, segment in _segments(results):
+        if segment["score"] is not None and not 0 <= segment["score"] <= 1:
+            yield Violation("I3", where, f"score {segment['score']}")
+
+
+def _reasons(results: Values) -> Iterator[Violation]:
+    for name, analyzer in results["analyzers"].items():
+        if analyzer["status"] in ("skipped", "failed"):
+            if analyzer["segments"] or analyzer["summary"] is not None or analyzer["series"]["cols"]:
+                yield Violation("I4", name, f"{analyzer['status']}, and yet it has findings")
+        elif analyzer["summary"] is None:
+            yield Violation("I4", name, f"{analyzer['status']} without a summary")
+        if (analyzer["reason"] is None) != (analyzer["status"] == "ok"):
+            yield Violation("I4", name, f"{analyzer['status']} with reason {analyzer['reason']}")
+        lengths = {len(column) for column in analyzer["series"]["cols"].values()}
+        if len(lengths) > 1:
+            yield Violation("I4", f"{name}.series", f"columns of different lengths: {sorted(lengths)}")
+
+
+def _shots(results: Values) -> Iterator[Violation]:
+    shots, duration = results["shots"], results["media"]["duration_s"]
+    if not shots:
+        return
+    edges = [0.0, *(shot["end"] for shot in shots)]
+    for number, (shot, edge) in enumerate(zip(shots, edges, strict=False)):
+        if shot["start"] != edge:
+            yield Violation("I5", f"shots[{number}]", f"starts at {shot['start']} s, the one before ends at {edge} s")
+    if abs(edges[-1] - duration) > TIME_TOLERANCE_SECONDS:
+        yield Violation("I5", "shots", f"end at {edges[-1]} s, the clip at {duration} s")
+    cuts = results["analyzers"].get("cut_analysis", {}).get("summary")
+    if cuts and cuts["n_cuts"] != len(shots) - 1:
+        yield Violation("I5", "cut_analysis.summary.n_cuts", f"{cuts['n_cuts']} cuts, {len(shots)} shots")
+
+
+def _ids(results: Values) -> Iterator[Violation]:
+    tracks = [track["id"] for group in results["tracks"].values() for track in group]
+    identifiers = [segment["id"] for _, segment in _segments(results)]
+    for kind, ids in (("track", tracks), ("segment", identifiers), ("shot", [shot["id"] for shot in results["shots"]])):
+        if len(ids) != len(set(ids)):
+            yield Violation("I6", kind, "ids are not unique")
+    for where, segment in _segments(results):
+        if segment["track_id"] is not None and segment["track_id"] not in tracks:
+            yield Violation("I6", where, f"no track {segment['track_id']}")
+
+
+def _coherence(results: Values) -> Iterator[Violation]:
+    shots = [(shot["start"], shot["end"]) for shot in results["shots"]]
+    for name, label in (("cut_analysis", "shot"), ("color_analysis", "shot_colors")):
+        found = results["analyzers"].get(name)
+        if found and found["status"] in ("ok", "partial"):
+            spans = [(s["start"], s["end"]) for s in found["segments"] if s["label"] == label]
+            if spans != shots:
+                yield Violation("I9", name, f"{len(spans)} spans do not match the {len(shots)} shots")
+    tracks = {track["id"]: track for group in results["tracks"].values() for track in group}
+    for where, segment in _segments(results):
+        track = tracks.get(segment["track_id"])
+        if track and not track["start"] <= segment["start"] < segment["end"] <= track["end"]:
+            yield Violation("I9", where, f"outside its track's time [{track['start']}, {track['end']})")
+
+
+def _comparable(values: Values) -> dict[str, Any]:
+    """Results without what may differ between two runs."""
+    analyzers = {
+        name: {key: value for key, value in analyzer.items() if key != "timings"}
+        for name, analyzer in values["analyzers"].items()
+    }
+    return {**{key: value for key, value in values.items() if key != "run"}, "analyzers": analyzers}
+
+
+def _differing(first: Values, second: Values) -> Iterator[str]:
+    second = _comparable(second)
+    for key in ("schema", "media", "shots", "tracks"):
+        if first[key] != second[key]:
+            yield key
+    for name in {**first["analyzers"], **second["analyzers"]}:
+        if first["analyzers"].get(name) != second["analyzers"].get(name):
+            yield f"analyzers.{name}"
+
+
+def _twin_palettes(results: Values, twin: Values) -> Iterator[Violation]:
+    mine, other = (
+        [color["lab"] for color in (found.get("summary") or {"palette": []})["palette"]]
+        for found in (values["analyzers"].get("color_analysis") or {} for values in (results, twin))
+    )
+    if not mine or not other:
+        return
+    for color in mine:
+        nearest = min(float(deltaE_ciede2000(color, candidate)) for candidate in other)  # type: ignore[no-untyped-call]
+        if nearest > TWIN_DELTA_E:
+            yield Violation("I8", "color_analysis.summary.palette", f"{color} is {nearest:.1f} dE00 from the twin's")
+
+
+def _twin_objects(results: Values, twin: Values, is_flipped: bool) -> Iterator[Violation]:
+    """Every box of a trained detector has its twin's counterpart."""
+    first, second = (values["analyzers"].get("object_detection") for values in (results, twin))
+    if not first or not second or not all(model["trained"] for model in (*first["models"], *second["models"])):
+        return
+    others = [(time, box) for segment in second["segments"] for time, box in _boxes(segment)]
+    for number, segment in enumerate(first["segments"]):
+        for time, (x1, y1, x2, y2) in _boxes(segment):
+            box = (1 - x2, y1, 1 - x1, y2) if is_flipped else (x1, y1, x2, y2)
+            if max((_iou(box, other) for at, other in others if abs(at - time) < 0.01), default=0.0) < TWIN_IOU:
+                where = f"object_detection.segments[{number}]"
+                yield Violation("I8", where, f"its box at {time} s has no counterpart in the twin")
+
+
+def _boxes(segment: Values) -> Iterator[tuple[float, tuple[float, float, float, float]]]:
+    return zip(segment["data"]["boxes"]["t"], segment["data"]["boxes"]["xyxy"], strict=True)
+
+
+def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (_area(a) + _area(b) - shared) if shared else 0.0
+
+
+def _area(box: tuple[float, ...]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

@@ -95,8 +95,7 @@ class Decoder:
             base_frame_rate=base_frame_rate,
             hdr=_HDR_TRANSFER.get(int(first.color_trc)),
         )
-        duration = self._video.duration
-        self.stated_seconds = float(duration * self._video.time_base) if duration else None
+        self.stated_seconds = _stated_seconds(self._video)
         """Duration of the video that the container states; None when it states none."""
         self._times: list[float] = []
         self._end = 0.0
@@ -302,6 +301,18 @@ def _seconds(frame: Any) -> float:
     if frame.pts is None:
         raise InputUnreadable("a frame carries no time stamp; remux the stream into a container")
     return float(frame.pts * frame.time_base)
+
+
+def _stated_seconds(stream: Any) -> float | None:
+    """Duration of a stream in its header, or, as Matroska does it, in a tag like 00:00:05.005000000."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:
+        return None
 
 
 def _displayed_size(frame: Any, pixel_aspect: Fraction | None, rotation: int) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def find_installation() -> TritonInstallation:
         Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
         # Relocated interpreters report the LIBDIR of the machine that built them.
         Path(sys.base_prefix) / "lib",
-        home.parents[1] / "nvidia_pytriton.libs",
+        home.resolve().parent.parent / "nvidia_pytriton.libs",
         home / "lib",
     )
     existing = tuple(dict.fromkeys(folder for folder in libraries if folder.is_dir()))

@@ -1,0 +1,76 @@
+# Every target sets up what it needs; the first run of any of them installs the environment into .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint export configs schema serve stop bench clean lock
+
+# The first Python of a supported version on the PATH; say PYTHON=... to choose another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+PROFILE ?= cpu
+WEIGHTS ?= auto
+
+# What a shell may have set for other programs must not reach ours: a foreign library path breaks Triton, and without
+# byte code every command compiles its libraries again.
+unexport LD_LIBRARY_PATH LD_PRELOAD PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Install the environment into .venv (hashes checked).
+
+$(INSTALLED): requirements.lock requirements-uv.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "venv is missing: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	$(BIN)/uv --system-certs pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	$(BIN)/uv --system-certs pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: export ## Analyse the demo clip and hold the results against what is true.
+	$(BIN)/reelscope analyze tests/demo/clip.mp4 -o out/demo --profile $(PROFILE)
+	$(BIN)/reelscope check out/demo/results.json
+	$(BIN)/python tests/demo/compare.py out/demo/results.json
+
+test: setup ## Run the tests (exports with random weights once, then keeps them).
+	$(BIN)/pytest -m "not slow"
+
+test-all: setup ## Run the slow tests as well (FP16 and the larger variants).
+	$(BIN)/pytest
+
+lint: setup ## Check style and types, and that generated files are current.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m reelscope_export.configs --check
+
+export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, trained, random).
+	$(BIN)/reelscope-export --all --profile $(PROFILE) --weights $(WEIGHTS)
+
+configs: setup ## Write every config.pbtxt from server/profiles.toml and the models' contracts.
+	$(BIN)/python -m reelscope_export.configs
+
+schema: setup ## Write the JSON Schema of the results.
+	$(BIN)/reelscope schema > client/reelscope/results.schema.json
+
+serve: export ## Start the local Triton and leave it running.
+	$(BIN)/reelscope server up --profile $(PROFILE)
+
+stop: setup ## Stop the local Triton.
+	$(BIN)/reelscope server down
+
+bench: export ## Measure transport and the demo clip end to end.
+	$(BIN)/python -m benchmarks.transport
+	$(BIN)/python -m benchmarks.clip
+
+lock: setup ## Resolve the dependencies again.
+	$(BIN)/uv --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header pyproject.toml requirements.in --extra server --extra export --extra dev -o requirements.lock
+
+clean: ## Remove everything that was built or installed.
+	-test -x $(BIN)/reelscope && $(BIN)/reelscope server down
+	rm -rf .venv out dist .mypy_cache .pytest_cache .ruff_cache
+	find model_repository -name '*.onnx' -delete

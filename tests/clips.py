@@ -1,0 +1,129 @@
+"""Synthetic clips with known truth: textures, shots, and an encoder that takes any time stamps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Colorspace
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+CLOCK = Fraction(1, 90000)
+
+
+def texture(seed: int, height: int, width: int) -> Frame:
+    """Smooth random colours at four scales, tinted: a stand-in for a photograph, uint8 RGB."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((height, width, 3), np.float32)
+    for cell in (8, 16, 32, 64):
+        noise = rng.random((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
+        image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) * cell
+    image = (image - image.min()) / (image.max() - image.min())
+    return (np.clip(image * (rng.random(3) * 0.6 + 0.4), 0, 1) * 255).astype(np.uint8)
+
+
+def pan(seed: int, count: int, px_per_frame: int = 4, height: int = 320, width: int = 180) -> list[Frame]:
+    """A camera that pans over a texture at constant speed."""
+    image = texture(seed, height, width + px_per_frame * count + 8)
+    return [image[:, k * px_per_frame : k * px_per_frame + width] for k in range(count)]
+
+
+def shots(cuts: Sequence[int], count: int, **options: int) -> list[Frame]:
+    """Panning shots of different textures, cut at the given frames."""
+    edges = [0, *cuts, count]
+    return [
+        frame
+        for number, (first, end) in enumerate(itertools.pairwise(edges))
+        for frame in pan(number + 1, end - first, **options)
+    ]
+
+
+def write(
+    path: Path,
+    frames: Iterable[Frame],
+    *,
+    rate: int = 30,
+    times: Sequence[float] | None = None,
+    crf: int = 23,
+    codec: str = "libx264",
+    tagged: bool = True,
+    pixel_aspect: Fraction | None = None,
+    tone: tuple[float, float] | None = None,
+) -> Path:
+    """Encode frames to H.264.
+
+    Args:
+        path: file to write; its suffix chooses the container.
+        frames: uint8 RGB, all of one size.
+        rate: nominal frames per second.
+        times: seconds of every frame; regular at `rate` when left out.
+        crf: x264's quality.
+        codec: encoder.
+        tagged: BT.709 limited and said so; else BT.601 limited without a word.
+        pixel_aspect: width over height of a pixel.
+        tone: (start_seconds, duration_seconds) of a 440 Hz mono AAC tone.
+    """
+    matrix = Colorspace.ITU709 if tagged else Colorspace.ITU601
+    with av.open(str(path), "w") as container:
+        stream, sound = None, None
+        for k, frame in enumerate(frames):
+            if stream is None:
+                stream = container.add_stream(codec, rate=rate)
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = "yuv420p" if frame.shape[0] % 2 == frame.shape[1] % 2 == 0 else "yuv444p"
+                stream.options = {"crf": str(crf), "preset": "veryfast"}
+                stream.codec_context.time_base = CLOCK
+                stream.time_base = CLOCK
+                if pixel_aspect:
+                    stream.codec_context.sample_aspect_ratio = pixel_aspect
+                if tagged:
+                    context = stream.codec_context
+                    context.colorspace = context.color_primaries = context.color_trc = 1
+                    context.color_range = 1
+                if tone:
+                    sound = container.add_stream("aac", rate=48000, layout="mono")
+            image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+                format=stream.pix_fmt, dst_colorspace=matrix, dst_color_range=1
+            )
+            seconds = times[k] if times is not None else k / rate
+            image.pts, image.time_base = round(seconds / CLOCK), CLOCK
+            container.mux(stream.encode(image))
+        container.mux(stream.encode(None))
+        if sound is not None:
+            _encode_tone(container, sound, *tone)
+    return path
+
+
+def _encode_tone(container, stream, start_seconds: float, duration_seconds: float) -> None:
+    samples = np.sin(2 * np.pi * 440 * np.arange(round(48000 * duration_seconds)) / 48000).astype(np.float32) * 0.5
+    for first in range(0, len(samples), 1024):
+        block = av.AudioFrame.from_ndarray(samples[None, first : first + 1024], format="fltp", layout="mono")
+        block.sample_rate, block.time_base = 48000, Fraction(1, 48000)
+        block.pts = round(start_seconds * 48000) + first
+        container.mux(stream.encode(block))
+    container.mux(stream.encode(None))
+
+
+def rotate_tag(source: Path, target: Path, clockwise_degrees: int) -> Path:
+    """Copy an MP4 and write a display rotation into its video track header, as phones do."""
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[clockwise_degrees]
+    data = bytearray(source.read_bytes())
+    at = data.index(b"tkhd") + 4
+    matrix = at + (52 if data[at] == 1 else 40)  # version 1 headers hold 64-bit times
+    values = (cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)
+    data[matrix : matrix + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
+    target.write_bytes(data)
+    return target
+
+
+def tone_only(path: Path, seconds: float = 1.0) -> Path:
+    """A media file without video."""
+    with av.open(str(path), "w") as container:
+        _encode_tone(container, container.add_stream("aac", rate=48000, layout="mono"), 0.0, seconds)
+    return path

@@ -1,0 +1,110 @@
+"""Hold results of the demo clip against its truth: `python tests/demo/compare.py RESULTS`.
+
+Exits with 1 when model-free truth is missed: every shot boundary to the frame, the flash as no cut, the palette card to
+dE00 <= 2 and shares +-0.02. What needs trained weights is shown, and judged only when the results say they had them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from reelscope.settings import labels
+
+MAX_DELTA_E = 2.0
+MAX_SHARE_ERROR = 0.02
+MAX_TIME_ERROR_SECONDS = 1 / 30
+
+
+class Row(NamedTuple):
+    what: str
+    true: str
+    found: str
+    is_right: bool | None
+    """None: shown, not judged."""
+
+
+def compare(results: dict[str, Any], truth: dict[str, Any]) -> list[Row]:
+    """One row per fact of the truth file that today's analyzers speak of."""
+    return [*_shots(results, truth), *_flashes(results, truth), *_palettes(results, truth), *_objects(results, truth)]
+
+
+def _shots(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    found = {shot["frame_in"]: (shot["transition_in"] or {}).get("kind") for shot in results["shots"]}
+    true = {shot["frame_in"]: shot["transition_in"] for shot in truth["shots"]}
+    for frame in sorted({**found, **true}):
+        expected = f"{true[frame] or 'start'} at frame {frame}" if frame in true else "no boundary"
+        actual = f"{found[frame] or 'start'} at frame {frame}" if frame in found else "no boundary"
+        yield Row("shot boundary", expected, actual, expected == actual)
+
+
+def _flashes(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    segments = results["analyzers"]["cut_analysis"]["segments"]
+    found = [segment["start"] for segment in segments if segment["label"] == "flash"]
+    for flash in truth["flashes"]:
+        nearest = min(found, key=lambda start: abs(start - flash["start_seconds"]), default=None)
+        is_right = nearest is not None and abs(nearest - flash["start_seconds"]) <= MAX_TIME_ERROR_SECONDS
+        actual = "none" if nearest is None else f"{nearest:.3f} s"
+        yield Row("flash, no cut", f"{flash['start_seconds']:.3f} s", actual, is_right and len(found) == 1)
+
+
+def _palettes(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    segments = results["analyzers"]["color_analysis"]["segments"]
+    for card in truth["palettes"]:
+        start = truth["shots"][card["shot"]]["start_seconds"]
+        shot = next(s for s in segments if s["label"] == "shot_colors" and abs(s["start"] - start) < 0.01)
+        for color in card["colors"]:
+            nearest = min(shot["data"]["palette"], key=lambda candidate: _delta_e(color["hex"], candidate["lab"]))
+            difference = _delta_e(color["hex"], nearest["lab"])
+            is_right = difference <= MAX_DELTA_E and abs(nearest["share"] - color["share"]) <= MAX_SHARE_ERROR
+            actual = f"{nearest['hex']} {nearest['share']:.3f}  (dE00 {difference:.2f})"
+            yield Row("palette colour", f"{color['hex']} {color['share']:.3f}", actual, is_right)
+
+
+def _objects(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    analyzer = results["analyzers"]["object_detection"]
+    trained = bool(analyzer["models"]) and all(model["trained"] for model in analyzer["models"])
+    for item in truth["objects"]:
+        if item["label"] not in labels("object_yolov8"):
+            continue
+        shot = truth["shots"][item["shot"]]
+        seen = any(
+            segment["label"] == item["label"]
+            and segment["start"] < shot["end_seconds"]
+            and segment["end"] > shot["start_seconds"]
+            for segment in analyzer["segments"]
+        )
+        actual = ("seen" if seen else "not seen") if trained else "random weights"
+        yield Row("object", f"{item['label']} in shot {item['shot'] + 1}", actual, None)
+
+
+def _delta_e(hex_color: str, lab: list[float]) -> float:
+    rgb = [int(hex_color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    return float(deltaE_ciede2000(rgb2lab([[rgb]])[0, 0], lab))
+
+
+def main(path: Path) -> int:
+    """Print the table; 1 when something is wrong."""
+    truth = json.loads((Path(__file__).parent / "truth.json").read_text(encoding="utf-8"))
+    rows = compare(json.loads(path.read_text(encoding="utf-8")), truth)
+    table = Table("", "true", "found", "", title="the demo clip: what is true, what was found")
+    for row in rows:
+        mark = {True: "[green]right[/]", False: "[bold red]WRONG[/]", None: "[dim]not judged[/]"}[row.is_right]
+        table.add_row(row.what, row.true, row.found, mark)
+    console = Console()
+    console.print(table)
+    wrong = sum(row.is_right is False for row in rows)
+    judged = sum(row.is_right is not None for row in rows)
+    console.print(f"{judged - wrong} of {judged} right")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

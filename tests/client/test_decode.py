@@ -179,7 +179,8 @@ def test_audio_offset(tmp_path, start):
     samples = np.concatenate([chunk.samples for chunk in chunks], axis=1)[0]
     onset = chunks[0].start_seconds + int(np.argmax(np.abs(samples) > 0.1)) / 48000
     assert onset == pytest.approx(start, abs=0.005)
-    assert np.abs(samples).max() == pytest.approx(0.5, abs=0.05)
+    middle = samples[len(samples) // 3 : len(samples) // 2]  # AAC overshoots where a tone sets in
+    assert np.abs(middle).max() == pytest.approx(0.5, abs=0.05)
     assert all(chunk.samples.dtype == np.float32 for chunk in chunks)
 
 

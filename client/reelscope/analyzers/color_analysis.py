@@ -9,6 +9,7 @@ McCamy (1992), distance to the Planckian locus by Krystek (1985).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -152,20 +153,13 @@ def _describe(rows: NDArray[np.int64], colors: FrameColors) -> Colors:
 
 def _palette(lab: NDArray[np.float64], share: NDArray[np.float64]) -> tuple[PaletteColor, ...]:
     """Dominant colours: k-means (k = 5, seeded) in CIELAB, near-equal ones merged."""
-    counts = np.maximum(1, np.round(share * _POINTS)).astype(int)
-    points = np.repeat(lab, counts, axis=0)
-    size = min(PALETTE_SIZE, len(lab))
-    best: tuple[float, NDArray[np.float64]] | None = None
-    for seed in range(_RESTARTS):
-        centers, nearest = kmeans2(points, size, iter=30, minit="++", missing="warn", rng=np.random.default_rng(seed))
-        error = float(((points - centers[nearest]) ** 2).sum())
-        if best is None or error < best[0]:
-            best = error, centers
-    assert best is not None
-    distances = ((lab[:, None] - best[1][None]) ** 2).sum(-1)
+    lab, member = np.unique(lab.round(3), axis=0, return_inverse=True)
+    share = np.asarray(np.bincount(member, weights=share), np.float64)
+    centers = _k_means(lab, share) if len(lab) > PALETTE_SIZE else lab
+    distances = ((lab[:, None] - centers[None]) ** 2).sum(-1)
     clusters = [
         (lab[member].T @ share[member] / share[member].sum(), float(share[member].sum()))
-        for member in (distances.argmin(1) == k for k in range(size))
+        for member in (distances.argmin(1) == k for k in range(len(centers)))
         if member.any()
     ]
     clusters = _merged(clusters)
@@ -174,6 +168,19 @@ def _palette(lab: NDArray[np.float64], share: NDArray[np.float64]) -> tuple[Pale
         PaletteColor(hex=_hex(center), lab=(float(center[0]), float(center[1]), float(center[2])), share=weight / total)
         for center, weight in sorted(clusters, key=lambda cluster: -cluster[1])
     )
+
+
+def _k_means(lab: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centres of the best of several seeded runs, [5, 3]."""
+    points = np.repeat(lab, np.maximum(1, np.round(share * _POINTS)).astype(int), axis=0)
+    runs = []
+    for seed in range(_RESTARTS):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an emptied cluster keeps its centre and wins no bin below
+            centers, nearest = kmeans2(points, PALETTE_SIZE, iter=30, minit="++", rng=np.random.default_rng(seed))
+        runs.append((float(((points - centers[nearest]) ** 2).sum()), seed, centers))
+    best: NDArray[np.float64] = min(runs, key=lambda run: run[:2])[2]
+    return best
 
 
 def _merged(clusters: list[tuple[NDArray[np.float64], float]]) -> list[tuple[NDArray[np.float64], float]]:

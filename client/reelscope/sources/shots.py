@@ -190,34 +190,47 @@ def _ramp(frames: _Frames, frame: int, step: int) -> int:
 def _veto_flashes(cuts: list[int], frames: _Frames) -> tuple[list[_Boundary], list[Flash]]:
     """Sort cut candidates into boundaries and flashes; a strobe's edges collapse into one."""
     kept: list[int] = []
-    flashes: list[Flash] = []
-    ends_of_vetoed: dict[int, int] = {}
+    vetoed: dict[int, int] = {}
     covered_until = -1
     for cut in cuts:
-        if cut <= covered_until:
-            continue
-        back = _return_frame(cut, frames)
-        if back is None:
-            kept.append(cut)
-        else:
-            ends_of_vetoed[cut] = covered_until = back
-    boundaries = [_Boundary(cut, _kind(cut, frames), 0.0) for cut in kept]
-    for run in _chained(ends_of_vetoed, frames):
-        # Between two dissimilar pictures a strobe leaves a candidate at each of its ends: one boundary, not two.
-        before = next(
-            (b for b in boundaries if 0 < frames.times[run[0]] - frames.times[b.frame] <= FLASH_SECONDS), None
-        )
-        after = next((b for b in boundaries if 0 < frames.times[b.frame] - frames.times[run[1]] <= FLASH_SECONDS), None)
-        first, last = run
-        if before is not None and after is not None:
-            first, last = before.frame, after.frame
-            boundaries.remove(before)
-            boundaries.remove(after)
+        if cut > covered_until:
+            back = _return_frame(cut, frames)
+            if back is None:
+                kept.append(cut)
+            else:
+                vetoed[cut] = covered_until = back
+    flashes: list[tuple[int, int]] = []
+    flash_boundaries: list[_Boundary] = []
+    for first, last in _chained(vetoed, frames):
+        # What goes in and out of a strobe resembles nothing near it, so that its ends are still among the kept.
+        before = [cut for cut in kept if cut < first and _seconds_between(cut, first, frames) <= FLASH_SECONDS][-1:]
+        after = _chain_after(last, kept, frames)
+        if before and after:
+            kept = [cut for cut in kept if cut not in (*before, *after)]
+            first, last = before[0], after[-1]
             if frames.correlation(first - 1, last) < FLASH_CORRELATION:
-                boundaries.append(_Boundary(last, "flash", float(frames.times[last] - frames.times[first])))
+                flash_boundaries.append(_Boundary(last, "flash", _seconds_between(first, last, frames)))
                 continue
-        flashes.append(Flash(start_seconds=float(frames.times[first]), end_seconds=float(frames.times[last])))
-    return boundaries, flashes
+        flashes.append((first, last))
+    boundaries = [_Boundary(cut, _kind(cut, frames), 0.0) for cut in kept]
+    times = [(float(frames.times[first]), float(frames.times[last])) for first, last in flashes]
+    return boundaries + flash_boundaries, [Flash(start_seconds=start, end_seconds=end) for start, end in times]
+
+
+def _seconds_between(first: int, last: int, frames: _Frames) -> float:
+    return float(frames.times[last] - frames.times[first])
+
+
+def _chain_after(frame: int, cuts: list[int], frames: _Frames) -> list[int]:
+    """Cuts that follow a frame, each within 0.2 s of the one before."""
+    chain: list[int] = []
+    for cut in cuts:
+        if cut > frame:
+            if _seconds_between(frame, cut, frames) > FLASH_SECONDS:
+                break
+            chain.append(cut)
+            frame = cut
+    return chain
 
 
 def _return_frame(cut: int, frames: _Frames) -> int | None:
@@ -236,7 +249,7 @@ def _chained(vetoed: dict[int, int], frames: _Frames) -> list[tuple[int, int]]:
     """Join vetoed bursts that follow one another within 0.2 s."""
     runs: list[tuple[int, int]] = []
     for start, end in vetoed.items():
-        if runs and frames.times[start] - frames.times[runs[-1][1]] <= FLASH_SECONDS:
+        if runs and _seconds_between(runs[-1][1], start, frames) <= FLASH_SECONDS:
             runs[-1] = (runs[-1][0], end)
         else:
             runs.append((start, end))

@@ -24,7 +24,7 @@ from reelscope.results import json_schema
 Values = Mapping[str, Any]
 TIME_TOLERANCE_SECONDS = 0.001
 TWIN_TOLERANCE_SECONDS = 1 / 30
-TWIN_DELTA_E = 2.0
+TWIN_DELTA_E = 4.0
 TWIN_IOU = 0.95
 
 
@@ -181,16 +181,19 @@ def _differing(first: Values, second: Values) -> Iterator[str]:
 
 
 def _twin_palettes(results: Values, twin: Values) -> Iterator[Violation]:
+    """The palettes lie close, weighted by share: small clusters of continuous colour may wander."""
     mine, other = (
-        [color["lab"] for color in (found.get("summary") or {"palette": []})["palette"]]
+        (found.get("summary") or {"palette": []})["palette"]
         for found in (values["analyzers"].get("color_analysis") or {} for values in (results, twin))
     )
-    if not mine or not other:
-        return
-    for color in mine:
-        nearest = min(float(deltaE_ciede2000(color, candidate)) for candidate in other)  # type: ignore[no-untyped-call]
-        if nearest > TWIN_DELTA_E:
-            yield Violation("I8", "color_analysis.summary.palette", f"{color} is {nearest:.1f} dE00 from the twin's")
+    if mine and other:
+        difference = sum(color["share"] * min(_delta_e(color, candidate) for candidate in other) for color in mine)
+        if difference > TWIN_DELTA_E:
+            yield Violation("I8", "color_analysis.summary.palette", f"{difference:.1f} dE00 from the twin's")
+
+
+def _delta_e(first: Values, second: Values) -> float:
+    return float(deltaE_ciede2000(first["lab"], second["lab"]))  # type: ignore[no-untyped-call]
 
 
 def _twin_objects(results: Values, twin: Values, is_flipped: bool) -> Iterator[Violation]:

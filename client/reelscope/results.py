@@ -7,6 +7,7 @@ analyzer is in it without further work.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -226,7 +227,8 @@ def write(values: Mapping[str, Any], path: Path) -> None:
         unfinished.write_text(json.dumps(values, allow_nan=False, ensure_ascii=False, indent=1) + "\n", "utf-8")
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
 
 

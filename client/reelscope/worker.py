@@ -20,6 +20,8 @@ from reelscope.types import ClipHeader, Deadline, Window
 
 QUEUE_PARTS = 4
 """Pieces that wait for one source at most."""
+GRACE_SECONDS = 5.0
+"""Patience with each source after the job's deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,9 @@ class Worker:
     def finish(self, duration_seconds: float, deadline: Deadline) -> None:
         """Tell the source that the clip has ended, and wait for its signal."""
         if self._put(_End(duration_seconds), deadline):
-            try:
-                self._thread.join(deadline.remaining(float("inf")))
-            except DeadlineExceeded as error:
-                self._give_up(error)
+            self._thread.join(_patience_seconds(deadline))
             if self._thread.is_alive():
-                self._give_up(DeadlineExceeded(f"{self._thread.name} did not end within the job's time"))
+                self._give_up(deadline)
 
     def abandon(self) -> None:
         """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended."""
@@ -86,17 +85,15 @@ class Worker:
 
     def _put(self, item: object, deadline: Deadline) -> bool:
         try:
-            self._queue.put((time.monotonic(), item), timeout=deadline.remaining(float("inf")))
-        except (queue.Full, DeadlineExceeded):
-            self._give_up(
-                DeadlineExceeded(f"{self._thread.name} did not keep up within the job's {deadline.seconds:g} s")
-            )
+            self._queue.put((time.monotonic(), item), timeout=_patience_seconds(deadline))
+        except queue.Full:
+            self._give_up(deadline)
             return False
         return True
 
-    def _give_up(self, error: ReelscopeError) -> None:
+    def _give_up(self, deadline: Deadline) -> None:
         if self.signal is None and self.error is None:
-            self.error = error
+            self.error = DeadlineExceeded(f"{self._thread.name} was not done within the job's {deadline.seconds:g} s")
 
     def _run(self) -> None:
         began, cpu_began = time.monotonic(), time.thread_time()
@@ -141,3 +138,11 @@ class Worker:
                 return
             if isinstance(item, Window):
                 item.release()
+
+
+def _patience_seconds(deadline: Deadline) -> float:
+    """What the job has left; when one source used it up, the others still get a moment to deliver."""
+    try:
+        return deadline.remaining(float("inf"))
+    except DeadlineExceeded:
+        return GRACE_SECONDS

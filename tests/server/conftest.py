@@ -24,7 +24,7 @@ def a_profile(name: str = "test", config_name: str = "", models: tuple[str, ...]
     )
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def state(tmp_path_factory):
     folder = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as patch:
@@ -36,17 +36,17 @@ def state(tmp_path_factory):
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def repositories(tmp_path_factory) -> tuple[Path, Path]:
     return tiny_models.write_repositories(tmp_path_factory.mktemp("repositories"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def progress() -> list[tuple[str, str]]:
     return []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(repositories, progress):
     with EmbeddedServer(
         a_profile(),
@@ -57,7 +57,7 @@ def server(repositories, progress):
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(server):
     with triton.InferenceServerClient(server.grpc_url) as connection:
         yield connection

@@ -1,0 +1,193 @@
+"""The pipeline's promises when things go wrong: one source, one analyzer, the deadline, the evidence rule."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import clips
+from reelscope import pipeline, settings
+from reelscope.analyzers.base import Analyzer, Finding
+from reelscope.errors import ModelUnavailable, UsageError
+from reelscope.signals import FrameColors, ObjectTracks, Shots
+from reelscope.sources import CPU_SOURCES
+from reelscope.sources.base import Source
+from reelscope.sources.shots import ShotSource
+from reelscope.types import FrameChunk, ModelProvenance
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return clips.write(tmp_path_factory.mktemp("clips") / "a.mp4", clips.shots((30,), 60))
+
+
+def run(clip, names=None, analyzers=None, **options):
+    return pipeline.analyze(
+        clip,
+        analyzers=analyzers or pipeline.select(names),
+        profile=settings.profile("cpu"),
+        client=None,
+        **options,
+    )
+
+
+class Failing(Source[FrameChunk]):
+    consumes = FrameChunk
+    error: Exception = RuntimeError("broken")
+    pushed = 0
+    closed = 0
+
+    def start(self, header):
+        pass
+
+    def push(self, part):
+        type(self).pushed += 1
+        raise self.error
+
+    def finish(self, duration_seconds):
+        raise AssertionError("a failed source is not asked")
+
+    def close(self):
+        type(self).closed += 1
+
+
+def test_a_failing_source_costs_its_signal(clip, monkeypatch):
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Failing)
+    results = run(clip, ["color_analysis", "cut_analysis"])
+    failed = results.analyzers["color_analysis"]
+    assert (failed.status, failed.reason) == ("failed", "source_failed")
+    assert "RuntimeError: broken" in failed.message
+    assert failed.segments == ()
+    assert failed.summary is None
+    assert results.analyzers["cut_analysis"].status == "ok"
+    assert Failing.pushed == 1
+    assert Failing.closed == 1
+
+
+def test_a_typed_error_keeps_its_code(clip, monkeypatch):
+    monkeypatch.setattr(Failing, "error", ModelUnavailable("gone"))
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Failing)
+    assert run(clip, ["color_analysis"]).analyzers["color_analysis"].reason == "model_unavailable"
+
+
+def test_a_hung_source_fails_at_the_deadline(clip, monkeypatch):
+    release = threading.Event()
+
+    class Hung(Failing):
+        def push(self, part):
+            release.wait(30)
+
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Hung)
+    began = time.monotonic()
+    results = run(clip, ["color_analysis", "cut_analysis"], budget_seconds=3)
+    release.set()
+    assert time.monotonic() - began < 10
+    assert results.analyzers["color_analysis"].reason == "deadline_exceeded"
+    assert results.analyzers["cut_analysis"].status == "ok"
+
+
+def toy(analyze, requires=(Shots,), uses=()):
+    return Analyzer(
+        name="toy",
+        version="1",
+        title="",
+        requires=requires,
+        uses=uses,
+        data=type(None),
+        summary=int | None,
+        headline=str,
+        analyze=analyze,
+    )
+
+
+def test_a_failing_analyzer_fails_alone(clip):
+    def broken(shots):
+        raise ZeroDivisionError("no")
+
+    results = run(clip, analyzers=(toy(broken), *pipeline.select(["cut_analysis"])))
+    assert results.analyzers["toy"].reason == "internal_error"
+    assert results.analyzers["cut_analysis"].status == "ok"
+
+
+def test_untrained_evidence_is_absent(clip, monkeypatch):
+    """An analyzer that merely uses a signal of random weights does not see it, and says so."""
+
+    class Untrained(ShotSource):
+        def finish(self, duration_seconds):
+            import dataclasses
+
+            shots = super().finish(duration_seconds)
+            model = ModelProvenance(
+                name="guess",
+                version="1",
+                ensemble="e",
+                source="",
+                revision="",
+                sha256=None,
+                licence="",
+                precision="fp32",
+                trained=False,
+            )
+            return dataclasses.replace(shots, models=(model,))
+
+    seen = []
+    monkeypatch.setitem(CPU_SOURCES, Shots, Untrained)
+    used = toy(lambda colors, shots: seen.append(shots) or Finding(segments=(), summary=1), (FrameColors,), (Shots,))
+    result = run(clip, analyzers=(used,)).analyzers["toy"]
+    assert seen == [None]
+    assert result.status == "ok"
+    assert result.inputs.missing_inputs == ("Shots",)
+    assert result.models == ()
+    assert result.warnings == ()
+
+    required = toy(lambda shots: Finding(segments=(), summary=len(shots.shots)))
+    result = run(clip, analyzers=(required,)).analyzers["toy"]
+    assert result.summary == 2
+    assert result.warnings == ("untrained_model:guess",)
+
+
+def test_absent_evidence_is_named(clip, monkeypatch):
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Failing)
+    used = toy(lambda shots, colors: Finding(segments=(), summary=int(colors is None)), (Shots,), (FrameColors,))
+    result = run(clip, analyzers=(used,)).analyzers["toy"]
+    assert (result.status, result.summary) == ("ok", 1)
+    assert result.inputs.missing_inputs == ("FrameColors",)
+
+
+def test_a_truncated_clip_is_partial(tmp_path):
+    whole = clips.write(tmp_path / "whole.mkv", clips.pan(1, 150), crf=20)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    found = run(cut, ["cut_analysis"]).analyzers["cut_analysis"]
+    assert (found.status, found.reason) == ("partial", "truncated_input")
+    assert 0 < found.coverage < 1
+    assert found.segments
+
+
+def test_a_server_is_asked_for_when_needed(clip):
+    assert pipeline.needed_ensembles(pipeline.select(["cut_analysis"])) == ()
+    assert pipeline.needed_ensembles(pipeline.select(None)) == ("detections",)
+    with pytest.raises(UsageError, match=ObjectTracks.__name__):
+        run(clip, ["object_detection"])
+
+
+def test_unknown_analyzer():
+    with pytest.raises(UsageError, match="mind_reading"):
+        pipeline.select(["mind_reading"])
+
+
+def test_one_frame(tmp_path):
+    clip = clips.write(tmp_path / "one.mp4", [np.full((64, 64, 3), 90, np.uint8)])
+    results = run(clip, ["color_analysis", "cut_analysis"])
+    assert {found.status for found in results.analyzers.values()} == {"ok"}
+    assert len(results.shots) == 1
+    assert results.analyzers["cut_analysis"].summary.cuts_per_minute is None
+
+
+def test_progress_is_told(clip):
+    told = {}
+    run(clip, ["color_analysis", "cut_analysis"], on_progress=lambda stage, share: told.__setitem__(stage, share))
+    assert told == {"decode": 1.0, "signals": 1.0, "color_analysis": 1.0, "cut_analysis": 1.0}

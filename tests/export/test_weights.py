@@ -1,0 +1,184 @@
+"""Where weights come from, and the hashes that they are held to."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reelscope_export import download, weights
+from reelscope_export.errors import LicenceRefused, UnknownModel, WeightsCorrupt, WeightsUnavailable
+from reelscope_export.weights import Cache, Entry, Weights
+
+CHECKPOINT = b"PK checkpoint" * 1000
+REFUSING = "http://127.0.0.1:9/net.pt"
+"""Port 9 (discard): nobody listens, so the connection is refused at once."""
+
+ENTRY = Entry(file="net.pt", url=REFUSING, revision="v1", licence="MIT", commercial_use=True)
+
+
+class _Files(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = {"/net.pt": CHECKPOINT, "/login.pt": b"<html>Welcome to the hotel</html>"}.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Files) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def cache(tmp_path: Path, said: list[str]) -> Cache:
+    return Cache(tmp_path, {"model": {"net": ENTRY}}, said.append)
+
+
+def _with(cache: Cache, **changes: object) -> Cache:
+    return replace(cache, manifest={"model": {"net": replace(ENTRY, **changes)}})  # type: ignore[arg-type]
+
+
+def _resolve(cache: Cache, mode: weights.Mode, policy: weights.LicencePolicy = "any") -> Weights:
+    return cache.resolve(
+        "model",
+        "net",
+        mode=mode,
+        policy=policy,
+        write_random=lambda file: file.write_bytes(b"random"),  # type: ignore[arg-type]
+        recipe="abc",
+    )
+
+
+def test_download_is_recorded_and_kept(cache: Cache, server: str) -> None:
+    cache = _with(cache, url=f"{server}/net.pt")
+    first, second = _resolve(cache, "auto"), _resolve(_with(cache, url=f"{server}/net.pt"), "trained")
+    assert first == second
+    assert (first.trained, first.source, first.revision) == (True, f"{server}/net.pt", "v1")
+    assert first.file.read_bytes() == CHECKPOINT
+    lock = json.loads((cache.folder / weights.LOCK_NAME).read_text())
+    assert lock == {"net.pt": {"sha256": first.sha256, "source": f"{server}/net.pt"}}
+
+
+def test_changed_checkpoint_is_noticed(cache: Cache) -> None:
+    file = cache.folder / "net.pt"
+    file.write_bytes(CHECKPOINT)
+    first = _resolve(cache, "trained")
+    file.write_bytes(CHECKPOINT + b"!")
+    with pytest.raises(WeightsCorrupt) as caught:
+        _resolve(cache, "trained")
+    assert str(file) in str(caught.value)
+    assert first.sha256 in str(caught.value)
+    assert weights.file_sha256(file) in str(caught.value)
+
+
+def test_auto_never_papers_over_a_changed_checkpoint(cache: Cache) -> None:
+    (cache.folder / "net.pt").write_bytes(CHECKPOINT)
+    with pytest.raises(WeightsCorrupt):
+        _resolve(_with(cache, sha256="0" * 64), "auto")
+
+
+def test_file_with_upstreams_hash_is_upstreams(cache: Cache) -> None:
+    file = cache.folder / "net.pt"
+    file.write_bytes(CHECKPOINT)
+    found = _resolve(_with(cache, sha256=weights.file_sha256(file)), "trained")
+    assert (found.source, found.revision) == (ENTRY.url, "v1")
+
+
+def test_file_put_there_by_hand_has_no_known_revision(cache: Cache) -> None:
+    (cache.folder / "net.pt").write_bytes(CHECKPOINT)
+    found = _resolve(cache, "auto")
+    assert (found.trained, found.source, found.revision, found.licence) == (True, "file net.pt", "unknown", "MIT")
+
+
+def test_trained_without_network_says_what_to_do(cache: Cache) -> None:
+    with pytest.raises(WeightsUnavailable) as caught:
+        _resolve(cache, "trained")
+    for part in ("net.pt", ENTRY.url, str(cache.folder), "--weights random"):
+        assert part in str(caught.value)
+
+
+def test_auto_without_network_takes_random_and_says_so(cache: Cache, said: list[str]) -> None:
+    started = time.monotonic()
+    found = _resolve(cache, "auto")
+    assert time.monotonic() - started < 2  # refused, so at once
+    assert (found.trained, found.source, found.licence) == (False, "random, seed 0", "none")
+    assert any("random weights for net" in line and "refused" in line for line in said)
+
+
+def test_silent_network_is_given_up_in_time(tmp_path: Path) -> None:
+    """A server that accepts and never answers stands for every kind of hanging network."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/net.pt"
+        with pytest.raises(download.Offline, match=r"no answer within 0\.5 s"):
+            download.fetch(url, tmp_path / "net.pt", report=print, decision_seconds=0.5)
+    assert time.monotonic() - started < 2
+    assert download.DECISION_SECONDS <= 10
+
+
+@pytest.mark.parametrize("path", ["/login.pt", "/absent.pt"])
+def test_wrong_answers_are_not_kept(cache: Cache, server: str, path: str) -> None:
+    with pytest.raises(WeightsUnavailable):
+        _resolve(_with(cache, url=server + path), "trained")
+    assert list(cache.folder.iterdir()) == []
+
+
+def test_commercial_policy_refuses_non_commercial_weights(cache: Cache, said: list[str]) -> None:
+    forbidden = _with(cache, commercial_use=False, licence="CC-BY-NC-4.0")
+    (cache.folder / "net.pt").write_bytes(CHECKPOINT)
+    assert _resolve(forbidden, "trained").trained
+    with pytest.raises(LicenceRefused, match=r"CC-BY-NC-4\.0"):
+        _resolve(forbidden, "trained", "commercial")
+    assert not _resolve(forbidden, "auto", "commercial").trained
+    assert any("forbids commercial use" in line for line in said)
+    assert _resolve(cache, "trained", "commercial").trained
+
+
+def test_random_weights_of_an_old_recipe_are_dropped(cache: Cache) -> None:
+    (cache.folder / "random").mkdir()
+    (cache.folder / "random" / "net-old.pt").write_bytes(b"old")
+    _resolve(cache, "random")
+    assert [file.name for file in (cache.folder / "random").iterdir()] == ["net-abc.pt"]
+
+
+def test_damaged_lock_is_an_error(cache: Cache) -> None:
+    (cache.folder / "net.pt").write_bytes(CHECKPOINT)
+    (cache.folder / weights.LOCK_NAME).write_text("{")
+    with pytest.raises(WeightsCorrupt, match="no JSON"):
+        _resolve(cache, "trained")
+
+
+def test_unknown_variant(cache: Cache) -> None:
+    with pytest.raises(UnknownModel, match="yolov99"):
+        cache.resolve("model", "yolov99", mode="random", policy="any", write_random=lambda _: None, recipe="x")
+
+
+def test_manifest_has_every_variant_of_every_profile() -> None:
+    from reelscope_export import paths
+
+    manifest = weights.read_manifest()
+    for profile in paths.read_profiles().values():
+        for model, table in profile["models"].items():
+            entry = manifest[model][table["variant"]]
+            assert entry.url.startswith("https://")
+            assert entry.url.endswith(f"/{entry.revision}/{entry.file}")

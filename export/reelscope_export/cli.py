@@ -1,0 +1,121 @@
+"""`reelscope-export`: build the model repository that Triton serves."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from reelscope_export import paths, weights
+from reelscope_export.errors import ExportError, UsageError
+from reelscope_export.export import Exporter, Outcome
+from reelscope_export.registry import MODELS
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+_console = Console(stderr=True)
+
+_EPILOG = """
+[bold]Examples[/bold]
+
+[cyan]reelscope-export --all[/cyan] - everything that the CPU profile serves
+
+[cyan]reelscope-export object_yolov8 --profile rtx8000[/cyan] - one model, FP16
+
+[cyan]reelscope-export --all --weights random[/cyan] - offline; answers mean nothing
+
+[bold]REELSCOPE_REPOSITORY[/bold]: where to build.
+[bold]REELSCOPE_WEIGHTS[/bold]: cache of weights; without a network, put checkpoints there.
+
+[bold]Exit codes[/bold]: 0 all in place; 1 an export failed, its old file stays;
+2 wrong usage.
+"""
+
+
+class _Mode(StrEnum):
+    AUTO = "auto"
+    TRAINED = "trained"
+    RANDOM = "random"
+
+
+class _Policy(StrEnum):
+    ANY = "any"
+    COMMERCIAL = "commercial"
+
+
+@app.command(epilog=_EPILOG)
+def export(
+    model: Annotated[str | None, typer.Argument(help=f"One of: {', '.join(MODELS)}.", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every model that the profile serves.")] = False,
+    profile: Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")] = "cpu",
+    mode: Annotated[
+        _Mode, typer.Option("--weights", help="auto: trained where cache or network have them, else random; it says.")
+    ] = _Mode.AUTO,
+    policy: Annotated[
+        _Policy, typer.Option("--licence-policy", help="commercial: no weights whose licence forbids commercial use.")
+    ] = _Policy.ANY,
+    repository: Annotated[
+        Path | None, typer.Option(help="Model repository to build into.", show_default="the checkout's or the user's")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Build even what is up to date.")] = False,
+) -> None:
+    """Build models for Triton: official weights in, verified ONNX files out.
+
+    Each graph takes raw frames and gives final results: what comes before
+    and after the network is inside. It is placed only when it answers like
+    the library that the weights come from. A second run builds what changed.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        profiles = paths.read_profiles()
+        names = _chosen(model, every, tuple(paths.profile_table(profiles, profile)["models"]))
+        settings = [paths.model_settings(profiles, profile, name) for name in names]
+        cache = weights.Cache(paths.weights_folder(), weights.read_manifest(), _report)
+        exporter = Exporter(
+            repository=repository or paths.repository_folder(),
+            cache=cache,
+            mode=mode.value,
+            policy=policy.value,
+            force=force,
+            report=_report,
+        )
+        outcomes.extend(exporter.export(each) for each in settings)
+    except ExportError as exc:
+        _console.print(f"[red]{exc.code}[/red]: {exc}", highlight=False, soft_wrap=True)
+        raise typer.Exit(exc.exit_code) from exc
+    finally:
+        if outcomes:
+            _print_table(outcomes)
+
+
+def _chosen(model: str | None, every: bool, served: tuple[str, ...]) -> tuple[str, ...]:
+    if every == (model is not None):
+        raise UsageError(f"name one model or give --all; models: {', '.join(MODELS)}")
+    return tuple(name for name in MODELS if name in served) if model is None else (model,)
+
+
+def _report(line: str) -> None:
+    _console.print(f"[dim]-[/dim] {line}", highlight=False, soft_wrap=True)
+
+
+def _print_table(outcomes: list[Outcome]) -> None:
+    table = Table(title="Model repository", title_justify="left")
+    for column in ("model", "weights", "parity with upstream", "file"):
+        table.add_column(column, overflow="fold")
+    for column in ("MB", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for outcome in outcomes:
+        settings, chosen = outcome.settings, outcome.weights
+        table.add_row(
+            f"{settings.model}\n{settings.variant} {settings.precision}",
+            f"trained\n{chosen.source}" if chosen.trained else f"[yellow]untrained[/yellow]\n{chosen.source}",
+            "\n".join(measure.figure for measure in outcome.measures) or "as when built",
+            f"{outcome.file.name}\n{'built' if outcome.built else 'unchanged'}",
+            f"{outcome.file.stat().st_size / 1e6:.1f}",
+            f"{outcome.seconds:.1f}",
+        )
+    Console().print(table)

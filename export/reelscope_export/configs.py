@@ -1,0 +1,134 @@
+"""Triton configs from `server/profiles.toml` and the models' contracts.
+
+    python -m reelscope_export.configs            write every config
+    python -m reelscope_export.configs --check    write nothing; exit 1 and name the files that differ
+
+A profile's config replaces config.pbtxt as a whole (`--model-config-name`), so each is complete: same tensors, other
+instances, batching, file and parameters. Every parameter is one that NVIDIA's onnxruntime backend understands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from reelscope_export import paths
+from reelscope_export.contract import Contract, Tensor
+from reelscope_export.ensembles import ENSEMBLES, Ensemble
+from reelscope_export.paths import ModelSettings
+from reelscope_export.registry import MODELS, load_module
+
+
+def generate(profiles: dict[str, dict[str, Any]]) -> dict[Path, str]:
+    """Every generated file's text, by its path below the deployment root."""
+    contracts = {model: load_module(model).CONTRACT for model in MODELS}
+    files = {}
+    for profile, table in profiles.items():
+        for model in MODELS:
+            if model in table["models"]:
+                settings = paths.model_settings(profiles, profile, model)
+                files[_config_path(settings)] = model_config(contracts[model], settings, table["description"])
+    for ensemble in ENSEMBLES:
+        folder = Path("ensembles") / ensemble.name
+        files[folder / "config.pbtxt"] = ensemble_config(ensemble, contracts)
+        files[folder / "1" / ".gitkeep"] = ""  # Triton refuses an ensemble without a version folder
+    return files
+
+
+def _config_path(settings: ModelSettings) -> Path:
+    folder = Path("model_repository") / settings.model
+    return folder / "configs" / f"{settings.config_name}.pbtxt" if settings.config_name else folder / "config.pbtxt"
+
+
+def model_config(contract: Contract, settings: ModelSettings, description: str) -> str:
+    """Text of one model's config for one profile."""
+    lines = [
+        *_comment(contract.comment),
+        f"# Profile {settings.profile}: {description}. Serves {settings.variant}, {settings.precision}.",
+        f"# Built by export/reelscope_export/{contract.name}.py; written by reelscope_export.configs, do not edit.",
+        f'name: "{contract.name}"',
+        'backend: "onnxruntime"',
+        f"max_batch_size: {settings.max_batch_size}",
+        f'default_model_filename: "{settings.model_file}"',
+        *_tensors("input", contract.inputs),
+        *_tensors("output", contract.all_outputs),
+        f"instance_group [{{ count: {settings.instance_count} kind: {settings.instance_kind} }}]",
+    ]
+    if settings.max_queue_delay_microseconds is not None:
+        lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {settings.max_queue_delay_microseconds} }}")
+    for key, value in (
+        ("intra_op_thread_count", settings.intra_op_thread_count),
+        ("enable_mem_pattern", settings.enable_mem_pattern),
+        ("gpu_mem_limit", settings.gpu_mem_limit_bytes),
+    ):
+        if value is not None:
+            lines.append(f'parameters {{ key: "{key}" value: {{ string_value: "{int(value)}" }} }}')
+    return "\n".join(lines) + "\n"
+
+
+def ensemble_config(ensemble: Ensemble, contracts: dict[str, Contract]) -> str:
+    """Text of one ensemble's config; every tensor keeps its name but `provenance`, which gets the model's."""
+    outputs = [
+        Tensor(ensemble.tensor_name(model, tensor.name), tensor.data_type, tensor.dims)
+        for model in ensemble.models
+        for tensor in contracts[model].all_outputs
+    ]
+    lines = [
+        *_comment(ensemble.comment),
+        "# Wiring only; written by reelscope_export.configs, do not edit.",
+        f'name: "{ensemble.name}"',
+        'platform: "ensemble"',
+        f"max_batch_size: {ensemble.max_batch_size}",
+        *_tensors("input", contracts[ensemble.models[0]].inputs),
+        *_tensors("output", tuple(outputs)),
+        "ensemble_scheduling {",
+    ]
+    for model in ensemble.models:
+        contract = contracts[model]
+        lines += ["  step {", f'    model_name: "{model}"', "    model_version: -1"]
+        lines += [f'    input_map {{ key: "{each.name}" value: "{each.name}" }}' for each in contract.inputs]
+        lines += [
+            f'    output_map {{ key: "{each.name}" value: "{ensemble.tensor_name(model, each.name)}" }}'
+            for each in contract.all_outputs
+        ]
+        lines.append("  }")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _comment(lines: tuple[str, ...]) -> list[str]:
+    return [f"# {line}" for line in lines]
+
+
+def _tensors(side: str, tensors: tuple[Tensor, ...]) -> list[str]:
+    rows = [
+        f'  {{ name: "{tensor.name}" data_type: {tensor.data_type} dims: [{", ".join(map(str, tensor.dims))}] }}'
+        for tensor in tensors
+    ]
+    return [f"{side} [", *(f"{row}," for row in rows[:-1]), rows[-1], "]"]
+
+
+def differing(root: Path, files: dict[Path, str]) -> list[Path]:
+    """Generated paths below `root` that are missing or hold another text."""
+    return [path for path, text in files.items() if not (root / path).is_file() or (root / path).read_text() != text]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the configs of this checkout; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m reelscope_export.configs", description="Triton configs.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    check = parser.parse_args(arguments).check
+    root = paths.deployment_root()
+    files = generate(paths.read_profiles())
+    changed = differing(root, files)
+    for path in changed:
+        print(f"{'differs' if check else 'written'}: {path}")
+        if not check:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(files[path])
+    return int(check and bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

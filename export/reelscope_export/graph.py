@@ -1,0 +1,114 @@
+"""torch module to ONNX: the shared build step, and the `provenance` output that every graph carries."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from reelscope_export.contract import PROVENANCE
+
+OPSET = 18
+"""Highest opset whose Resize and ReduceMax have CUDA kernels in onnxruntime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which weights answered; the JSON keys of the `provenance` output."""
+
+    name: str
+    """Upstream's name of the network, e.g. yolov8n."""
+    source: str
+    """Where the weights come from: an address, a file, or how they were drawn."""
+    revision: str
+    sha256: str
+    """Of the weights' file."""
+    licence: str
+    trained: bool
+    """False: the network answers in the right shapes, but what it says means nothing."""
+    precision: str
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def to_onnx(
+    module: nn.Module,
+    example: Tensor,
+    *,
+    input_name: str,
+    output_names: tuple[str, ...],
+    dynamic_dims: Mapping[int, str],
+    translations: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
+) -> onnx.ModelProto:
+    """Trace a module with one input to a self-contained ONNX graph.
+
+    Args:
+        module: network with pre- and post-processing; put into evaluation mode here.
+        example: input to trace with; dynamic dimensions must be at least 2 in it (0 and 1 are specialised).
+        input_name: name of the input tensor.
+        output_names: names of the outputs, in order.
+        dynamic_dims: dimension of the input to its name; the others are fixed.
+        translations: custom torch operators to functions that build them in ONNX.
+    """
+    module.eval()
+    dynamic = {dim: torch.export.Dim(name) for dim, name in dynamic_dims.items()}
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            input_names=[input_name],
+            output_names=list(output_names),
+            dynamic_shapes=(dynamic,),
+            opset_version=OPSET,
+            custom_translation_table=dict(translations or {}),
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def attach_provenance(model: onnx.ModelProto, provenance: Provenance) -> None:
+    """Add the constant output `provenance`: STRING [N,1], N being the first dimension of the first input."""
+    graph = model.graph
+    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    prefix = f"{PROVENANCE.name}_"
+    text = np.array([[provenance.to_json()]], dtype=object)
+    graph.initializer.append(numpy_helper.from_array(text, f"{prefix}json"))
+    graph.initializer.append(helper.make_tensor(f"{prefix}one", TensorProto.INT64, [1], [1]))
+    graph.node.extend(
+        (
+            helper.make_node("Shape", [graph.input[0].name], [f"{prefix}rows"], f"{prefix}shape", start=0, end=1),
+            helper.make_node("Concat", [f"{prefix}rows", f"{prefix}one"], [f"{prefix}size"], f"{prefix}concat", axis=0),
+            helper.make_node("Expand", [f"{prefix}json", f"{prefix}size"], [PROVENANCE.name], f"{prefix}expand"),
+        )
+    )
+    graph.output.append(helper.make_tensor_value_info(PROVENANCE.name, TensorProto.STRING, [batch, 1]))
+
+
+def strip_trace(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes about the building machine: stack traces, source paths, doc strings."""
+    model.doc_string = ""
+    model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]

@@ -1,0 +1,146 @@
+"""Folders, profiles and environment: the exporter's only module that reads or sets `os.environ`.
+
+REELSCOPE_REPOSITORY   model repository to build into (default: the checkout's, else the user's data folder)
+REELSCOPE_WEIGHTS      cache of weights (default: the user's cache folder)
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from reelscope_export.errors import UnknownModel, UnknownProfile, UsageError
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parents[1]
+
+_PROFILES = Path("server") / "profiles.toml"
+
+
+def is_checkout() -> bool:
+    """True when the package runs from a source checkout, False when it was installed from a wheel."""
+    return (_CHECKOUT / _PROFILES).is_file()
+
+
+def deployment_root() -> Path:
+    """Folder that holds `model_repository/`, `ensembles/` and `server/`: the checkout, or the wheel's copy.
+
+    The wheel's copy lies in the client's package beside this one; it is found by path, the client is not imported.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    wheel_copy = _PACKAGE.parent / "reelscope" / "_deployment"
+    for root in (_CHECKOUT, wheel_copy):
+        if (root / _PROFILES).is_file():
+            return root
+    raise UsageError(f"no {_PROFILES} below {_CHECKOUT} or {wheel_copy}: install the wheel, or run from a checkout")
+
+
+def repository_folder() -> Path:
+    """Model repository to build into; not created here."""
+    if chosen := os.environ.get("REELSCOPE_REPOSITORY"):
+        return Path(chosen)
+    if is_checkout():
+        return _CHECKOUT / "model_repository"
+    return platformdirs.user_data_path("reelscope") / "model_repository"
+
+
+def weights_folder() -> Path:
+    """Cache of trained and random weights; not created here."""
+    return Path(os.environ.get("REELSCOPE_WEIGHTS") or platformdirs.user_cache_path("reelscope") / "weights")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """One model as one profile wants it: a table `[<profile>.models.<model>]` with its profile's defaults."""
+
+    profile: str
+    model: str
+    variant: str
+    """Upstream's name of the size, e.g. yolov8n."""
+    precision: str
+    """fp32 or fp16, of the network; pre- and post-processing are FP32 always."""
+    model_file: str
+    """File of the version folder, e.g. cpu.onnx."""
+    instance_kind: str
+    instance_count: int
+    max_batch_size: int
+    config_name: str
+    """Name of the Triton config; empty for config.pbtxt itself."""
+    max_queue_delay_microseconds: int | None
+    intra_op_thread_count: int | None
+    gpu_mem_limit_bytes: int | None
+    enable_mem_pattern: bool | None
+    """Onnxruntime's plan of one block per input shape: pays for fixed shapes, costs memory for others."""
+
+
+def read_profiles(file: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Read `server/profiles.toml`, or the given file."""
+    with (file or deployment_root() / _PROFILES).open("rb") as stream:
+        return tomllib.load(stream)
+
+
+def model_settings(profiles: dict[str, dict[str, Any]], profile: str, model: str) -> ModelSettings:
+    """What `profile` says about `model`.
+
+    Raises:
+        UnknownProfile: there is no profile of that name.
+        UnknownModel: the profile does not serve the model.
+    """
+    chosen = profile_table(profiles, profile)
+    if model not in chosen["models"]:
+        raise UnknownModel(f"profile {profile!r} does not serve {model!r}; it serves: {', '.join(chosen['models'])}")
+    table = chosen["models"][model]
+    return ModelSettings(
+        profile=profile,
+        model=model,
+        variant=table["variant"],
+        precision=table.get("precision", chosen["precision"]),
+        model_file=table.get("model_file", chosen["model_file"]),
+        instance_kind=table.get("instance_kind", chosen["instance_kind"]),
+        instance_count=table["instance_count"],
+        max_batch_size=table["max_batch_size"],
+        config_name=chosen["config_name"],
+        max_queue_delay_microseconds=table.get("max_queue_delay_microseconds"),
+        intra_op_thread_count=table.get("intra_op_thread_count"),
+        gpu_mem_limit_bytes=table.get("gpu_mem_limit_bytes"),
+        enable_mem_pattern=table.get("enable_mem_pattern"),
+    )
+
+
+def profile_table(profiles: dict[str, dict[str, Any]], profile: str) -> dict[str, Any]:
+    """The table of one profile.
+
+    Raises:
+        UnknownProfile: there is no profile of that name.
+    """
+    if profile not in profiles:
+        raise UnknownProfile(f"no profile {profile!r}; there are: {', '.join(profiles)}")
+    return profiles[profile]
+
+
+def isolate_libraries() -> None:
+    """Keep the model libraries from the network and out of the user's folders; call before importing them.
+
+    Only `weights` downloads. Ultralytics would otherwise resolve two host names at import, send an event per
+    prediction, install missing packages, and write its settings to the user's config folder; its checkpoints are
+    pickles, which it reads with an allow-list of classes when asked to. The hub libraries send usage statistics.
+    """
+    os.environ.update(
+        {
+            "YOLO_OFFLINE": "1",
+            "YOLO_AUTOINSTALL": "false",
+            "YOLO_VERBOSE": "false",
+            "YOLO_CONFIG_DIR": str(weights_folder() / "settings"),
+            "ULTRALYTICS_SAFE_LOAD": "1",
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "DO_NOT_TRACK": "1",
+        }
+    )

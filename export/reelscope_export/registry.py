@@ -1,0 +1,55 @@
+"""The models that can be exported. A new one costs its file and one line here."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from reelscope_export import paths
+from reelscope_export.contract import Contract
+from reelscope_export.errors import LibraryMissing, UnknownModel
+
+if TYPE_CHECKING:
+    import onnx
+
+    from reelscope_export.verify import Measure
+
+MODELS: tuple[str, ...] = ("object_yolov8",)
+"""Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
+
+
+class ModelModule(Protocol):
+    """What a model's module offers."""
+
+    CONTRACT: Contract
+
+    def write_random(self, variant: str, file: Path) -> None:
+        """Write seeded random weights in the upstream library's own format; equal calls give equal bytes."""
+
+    def build(self, weights: Path, precision: str) -> onnx.ModelProto:
+        """Build the graph, without provenance, from weights loaded by the upstream library."""
+
+    def verify(
+        self, graph_file: Path, weights: Path, *, variant: str, precision: str, trained: bool
+    ) -> tuple[Measure, ...]:
+        """Compare the graph with the upstream library on the same weights and inputs."""
+
+    def labels(self, weights: Path) -> tuple[str, ...]:
+        """Names of the classes that the weights were trained for, by index; empty when there are none."""
+
+
+def load_module(model: str) -> ModelModule:
+    """Import a model's module, and with it torch.
+
+    Raises:
+        UnknownModel: no such model.
+        LibraryMissing: the extra `export` is not installed.
+    """
+    if model not in MODELS:
+        raise UnknownModel(f"no model {model!r}; there are: {', '.join(MODELS)}")
+    paths.isolate_libraries()
+    try:
+        return cast(ModelModule, importlib.import_module(f"{__package__}.{model}"))
+    except ModuleNotFoundError as exc:
+        raise LibraryMissing(f"{exc.name} is not installed: pip install 'reelscope[export]'") from exc

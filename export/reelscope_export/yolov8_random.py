@@ -1,0 +1,145 @@
+"""Seeded random YOLOv8 weights that detect something, as a checkpoint in ultralytics' own format.
+
+A freshly initialised YOLO finds nothing above the score threshold, and a parity test over zero boxes proves nothing.
+So the layers keep their random filters, and three things are computed from ultralytics' own two photographs:
+
+- BatchNorm statistics, so that every layer sees values of ordinary size;
+- the last class convolution: each class of each level answers to the pattern of one place in one photograph (a
+  whitened matched filter), its highest answer set to a chosen score. Scores are spread over 0.02-0.9, half of the
+  classes peak in each photograph: some 60 boxes of some 35 classes in each;
+- the last box convolution: side lengths of two to five cells.
+
+What such a network says about any other picture means nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+SEED = 0
+
+_BACKGROUND_LOGIT = -8.0
+_PEAK_LOGITS = (-4.0, 2.2)
+"""Lowest and highest peak of a class: scores 0.018 and 0.9, a third of them below the threshold of 0.25."""
+
+_BOX_LOGIT_STD = 0.15
+"""Spread of the box distribution's logits; at 1.0 the rounding of an FP16 network moves box sides by 10 %."""
+
+_SIDE_DECAY = 0.35
+"""Fall of the box distribution's logits per bin; the mean side is then two to three cells."""
+
+
+def write_checkpoint(variant: str, class_names: dict[int, str], photographs: Tensor, file: Path) -> None:
+    """Draw the weights of `variant` and write them to `file`; equal inputs give equal bytes.
+
+    Args:
+        variant: upstream's name, e.g. yolov8n.
+        class_names: class index to name.
+        photographs: float32 [2,3,640,640] in 0-1, letterboxed.
+        file: overwritten in place; give a temporary name.
+    """
+    import ultralytics
+    from ultralytics.nn.tasks import DetectionModel, yaml_model_load
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _one_thread():
+        torch.manual_seed(SEED)
+        network = cast(Any, DetectionModel)(
+            cast(Any, yaml_model_load)(f"{variant}.yaml"), nc=len(class_names), verbose=False
+        )
+        network.names = class_names
+        _settle_batch_norm(network, photographs)
+        _calibrate_head(network, photographs)
+    checkpoint = {
+        "epoch": -1,
+        "ema": None,
+        "model": network.eval().half(),
+        "train_args": {"task": "detect", "imgsz": photographs.shape[-1]},
+        "version": ultralytics.__version__,
+        "license": "random weights, untrained",
+    }
+    # Saved to memory first: torch.save puts the file's name into a named archive, and the bytes must not depend on it.
+    archive = io.BytesIO()
+    torch.save(checkpoint, archive)
+    file.write_bytes(archive.getvalue())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums depend on how they are split: one thread gives the same weights whatever the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _settle_batch_norm(network: nn.Module, photographs: Tensor) -> None:
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = 1.0
+    network.train()
+    network(torch.cat((photographs, photographs.flip(3))))
+    network.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.num_batches_tracked.zero_()  # type: ignore[union-attr]
+
+
+def _calibrate_head(network: Any, photographs: Tensor) -> None:
+    head = network.model[-1]
+    last = [branch[-1] for branch in (*head.cv2, *head.cv3)]
+    seen: dict[nn.Module, Tensor] = {}
+    hooks = [
+        convolution.register_forward_pre_hook(lambda module, inputs: seen.__setitem__(module, inputs[0].flatten(2)))
+        for convolution in last
+    ]
+    network(photographs)
+    for hook in hooks:
+        hook.remove()
+    peaks = torch.linspace(*_PEAK_LOGITS, head.nl * head.nc)[torch.randperm(head.nl * head.nc)].view(head.nl, head.nc)
+    for level in range(head.nl):
+        _set_class_filters(head.cv3[level][-1], seen[head.cv3[level][-1]].double(), peaks[level].double())
+        _set_box_filters(head.cv2[level][-1], seen[head.cv2[level][-1]].double(), head.reg_max)
+
+
+def _set_class_filters(convolution: nn.Conv2d, features: Tensor, peaks: Tensor) -> None:
+    """Give class k the highest logit peaks[k], in photograph k % 2; features are float64 [2,C,places]."""
+    photograph_count, channels, places = features.shape
+    mean = features.mean((0, 2))
+    centred = features - mean[:, None]
+    covariance = torch.einsum("bcn,bdn->cd", centred, centred) / (photograph_count * places)
+    covariance += 0.01 * covariance.diagonal().mean() * torch.eye(channels, dtype=covariance.dtype)
+    whitened = torch.linalg.solve(covariance, centred)
+    distance = (whitened * centred).sum(1)
+    chosen = []
+    for own in range(photograph_count):
+        candidates = whitened[own][:, distance[own].topk(min(places // 2, 200)).indices].T
+        answers = torch.einsum("kc,bcn->bkn", candidates, centred).amax(2)
+        # Filters that answer least in the other photograph, so that both photographs get their share of boxes.
+        best = (answers[own] / answers[1 - own]).topk(len(peaks) // photograph_count).indices
+        chosen.append(candidates[best] / answers[own][best, None])
+    filters = torch.stack(chosen, 1).flatten(0, 1) * (peaks - _BACKGROUND_LOGIT)[:, None]
+    convolution.weight.copy_(filters[..., None, None])
+    assert convolution.bias is not None
+    convolution.bias.copy_(_BACKGROUND_LOGIT - filters @ mean)
+
+
+def _set_box_filters(convolution: nn.Conv2d, features: Tensor, bins: int) -> None:
+    """Scale each bin's logits to a small variance around a falling line; features are float64 [2,C,places]."""
+    weight = convolution.weight.flatten(1).double()
+    answers = torch.einsum("kc,bcn->bkn", weight, features)
+    gain = _BOX_LOGIT_STD / answers.std((0, 2))
+    convolution.weight.copy_((weight * gain[:, None])[..., None, None])
+    falling = -_SIDE_DECAY * torch.arange(bins, dtype=torch.float64).repeat(4)
+    assert convolution.bias is not None
+    convolution.bias.copy_(falling - answers.mean((0, 2)) * gain)

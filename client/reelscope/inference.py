@@ -228,34 +228,45 @@ class _PlainBuffer:
         """Nothing to give back."""
 
 
-class _SharedBuffer:
-    """A window in a POSIX shared-memory region that the server has mapped."""
+class _Region:
+    """A POSIX shared-memory region that the server has mapped."""
 
-    def __init__(self, client: InferenceServerClient, shape: tuple[int, ...]) -> None:
+    def __init__(self, client: InferenceServerClient, size: int) -> None:
         """Create and register a region; its name disappears at once, so that not even a crash leaves it behind."""
         self.name = f"reelscope-{secrets.token_hex(8)}"
-        self._client = client
-        size = math.prod(shape)
+        self.size = size
         file = _SHARED_MEMORY / self.name
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
             # Without pages of its own, a full /dev/shm would kill the process at the first write.
             os.posix_fallocate(descriptor, 0, size)
-            memory = mmap.mmap(descriptor, size)
+            self.memory = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
             client.register_system_shared_memory(
                 self.name, f"/{self.name}", size, client_timeout=_CONTROL_TIMEOUT_SECONDS
             )
         finally:
             os.close(descriptor)
             file.unlink()
-        self.array: NDArray[np.uint8] = np.ndarray(shape, np.uint8, memory)
 
-    def close(self) -> None:
-        """Unmap the region on both sides."""
-        self.array = np.empty(0, np.uint8)  # the mapping goes with its last view
+    def destroy(self, client: InferenceServerClient) -> None:
+        """Unmap the region on the server; here the mapping goes with its last view."""
         # A server that is gone has unmapped it already.
         with contextlib.suppress(InferenceServerException):
-            self._client.unregister_system_shared_memory(self.name, client_timeout=_CONTROL_TIMEOUT_SECONDS)
+            client.unregister_system_shared_memory(self.name, client_timeout=_CONTROL_TIMEOUT_SECONDS)
+
+
+class _SharedBuffer:
+    """A window in a shared-memory region; closing it gives the region back for the next window."""
+
+    def __init__(self, region: _Region, shape: tuple[int, ...], free: list[_Region]) -> None:
+        self.region, self._free = region, free
+        self.array: NDArray[np.uint8] = np.ndarray(shape, np.uint8, region.memory)
+
+    def close(self) -> None:
+        """Free the region; idempotent."""
+        if self.array.size:
+            self.array = np.empty(0, np.uint8)
+            self._free.append(self.region)
 
 
 class InferenceClient:
@@ -279,6 +290,9 @@ class InferenceClient:
             self._client.close()
             raise ServerUnreachable(f"no Triton server answers at {url} ({error.message()})") from error
         self._shared_memory = shared_memory
+        self._regions: list[_Region] = []
+        # Fresh pages cost more than sending a window does, so that regions are used again.
+        self._free: list[_Region] = []
 
     def __enter__(self) -> InferenceClient:
         """Return the client itself."""
@@ -287,7 +301,9 @@ class InferenceClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection."""
+        """Destroy every region and close the connection."""
+        for region in self._regions:
+            region.destroy(self._client)
         self._client.close()
 
     @property
@@ -311,10 +327,21 @@ class InferenceClient:
         shape = (WINDOW_FRAMES, height, width, 3)
         if self._shared_memory:
             try:
-                return _SharedBuffer(self._client, shape)
+                return _SharedBuffer(self._region(math.prod(shape)), shape, self._free)
             except (InferenceServerException, OSError):
                 self._shared_memory = False
         return _PlainBuffer(shape)
+
+    def _region(self, size: int) -> _Region:
+        while self._free:
+            region = self._free.pop()
+            if region.size == size:
+                return region
+            self._regions.remove(region)  # another clip, another frame size
+            region.destroy(self._client)
+        region = _Region(self._client, size)
+        self._regions.append(region)
+        return region
 
     def submit(
         self, model: str, buffer: FrameBuffer, rows: int, outputs: Sequence[str], timeout_seconds: float
@@ -331,7 +358,7 @@ class InferenceClient:
         frames = buffer.array[:rows]
         tensor = InferInput("frames", list(frames.shape), "UINT8")
         if isinstance(buffer, _SharedBuffer):
-            tensor.set_shared_memory(buffer.name, frames.nbytes)
+            tensor.set_shared_memory(buffer.region.name, frames.nbytes)
         else:
             tensor.set_data_from_numpy(frames)
         pending = PendingAnswer(model, timeout_seconds)

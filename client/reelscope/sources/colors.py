@@ -25,8 +25,15 @@ LEVELS = 16
 """Steps per channel of the colour bins; a bin keeps the mean of its pixels, so the step does not limit accuracy."""
 ABRUPT_CHANGE = 8.0
 """Mean absolute difference to the frame before, grey levels 0-255; half of what any detected cut shows."""
+ABRUPT_RATIO = 2.0
+"""... and so many times the difference of the frames before that: steady motion is not abrupt."""
 
-PARAMETERS: dict[str, Parameter] = {"long_side_px": LONG_SIDE_PX, "levels": LEVELS, "abrupt_change": ABRUPT_CHANGE}
+PARAMETERS: dict[str, Parameter] = {
+    "long_side_px": LONG_SIDE_PX,
+    "levels": LEVELS,
+    "abrupt_change": ABRUPT_CHANGE,
+    "abrupt_ratio": ABRUPT_RATIO,
+}
 
 
 class ColorSource(Source[FrameChunk]):
@@ -40,6 +47,7 @@ class ColorSource(Source[FrameChunk]):
         self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._next = Fraction(0)
         self._previous: NDArray[np.uint8] | None = None
+        self._change = 0.0
         self._times: list[float] = []
         self._on_grid: list[bool] = []
         self._means: list[NDArray[np.float64]] = []
@@ -50,8 +58,9 @@ class ColorSource(Source[FrameChunk]):
         for frame, time in zip(part.frames, part.times_seconds, strict=True):
             thumbnail = np.asarray(_fit(frame, LONG_SIDE_PX))
             on_grid = time >= self._next
-            abrupt = self._previous is not None and cv2.absdiff(thumbnail, self._previous).mean() >= ABRUPT_CHANGE
-            self._previous = thumbnail
+            change = 0.0 if self._previous is None else float(cv2.absdiff(thumbnail, self._previous).mean())
+            abrupt = change >= max(ABRUPT_CHANGE, ABRUPT_RATIO * self._change)
+            self._previous, self._change = thumbnail, change
             if on_grid:
                 self._next = (Fraction(float(time)) * self._rate // 1 + 1) / self._rate
             if on_grid or abrupt:

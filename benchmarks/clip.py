@@ -95,12 +95,10 @@ def main(clip: Path) -> None:
         table.add_row(name, *(f"{figure[key]:.0f}" for key in ("p50_ms", "min_ms", "max_ms")))
     console = Console()
     console.print(table)
-    console.print(
-        f"the whole takes {total / alone:.2f} of the sum of its parts, {total / 1000 / duration:.2f} s per second of clip"
-    )
-    path = record(
-        "clip", {"clip": clip.name, "duration_s": duration, "figures": figures, "whole_over_parts": total / alone}
-    )
+    ratio, pace = total / alone, total / 1000 / duration
+    console.print(f"the whole takes {ratio:.2f} of the sum of its parts, {pace:.2f} s per second of clip")
+    about = {"clip": clip.name, "duration_s": duration, "whole_over_parts": ratio}
+    path = record("clip", {**about, "figures": figures})
     console.print(f"written to {path}", highlight=False)
 
 

@@ -73,7 +73,11 @@ def test_every_module_has_a_layer():
 
 @pytest.mark.parametrize(("library", "owner"), SOLE_IMPORTERS.items())
 def test_one_module_per_foreign_library(library, owner):
-    users = {name for name, tree in modules(CLIENT).items() if library in {n.split(".")[0] for n in imported(tree)}}
+    users = {
+        name.split(".")[0]
+        for name, tree in modules(CLIENT).items()
+        if library in {target.split(".")[0] for target in imported(tree)}
+    }
     assert users == {owner}
 
 

@@ -99,3 +99,18 @@ def test_shared_memory_and_inline_give_identical_bytes(server, photographs):
     for name in OUTPUTS:
         assert answers[0][name].tobytes() == answers[1][name].tobytes() or name.endswith("provenance")
         assert (answers[0][name] == answers[1][name]).all()
+
+
+def test_a_server_that_cannot_map_our_memory_gets_inline_frames(server, photographs, tmp_path, monkeypatch):
+    """As on another host: the region's name means nothing there, registration fails, frames travel inline."""
+    from reelscope.inference import memory
+
+    frame = photographs["bus.jpg"][None]
+    with InferenceClient(server.grpc_url) as connection:
+        expected = ask(connection, frame)
+    monkeypatch.setattr(memory, "SHARED_MEMORY", tmp_path)
+    with InferenceClient(server.grpc_url) as connection:
+        answer = ask(connection, frame)
+        assert not connection.uses_shared_memory
+    assert (answer["boxes_xyxy"] == expected["boxes_xyxy"]).all()
+    assert list(tmp_path.iterdir()) == []

@@ -76,7 +76,9 @@ def up(profile: settings.Profile, http: bool = False, on_progress: Progress | No
     with _lock():
         if record := running():
             if record.profile != profile.name or (http and not record.http_url):
-                raise UsageError(f"a server with profile {record.profile} runs already; end it first: reelscope server down")
+                raise UsageError(
+                    f"a server with profile {record.profile} runs already; end it first: reelscope server down"
+                )
             return record
         server = EmbeddedServer(profile, http=http, on_progress=on_progress)
         server.start()

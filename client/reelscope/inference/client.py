@@ -1,0 +1,154 @@
+"""Inference calls to one Triton server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from reelscope.errors import DeadlineExceeded, ModelUnavailable, ServerUnreachable
+from reelscope.inference.memory import SharedBuffer, WindowMemory
+from reelscope.inference.repository import RepositoryClient
+from reelscope.inference.translation import CONTROL_SECONDS, translate
+from reelscope.types import FrameBuffer, ModelProvenance
+
+
+class PendingAnswer:
+    """One inference call under way."""
+
+    def __init__(self, model: str, timeout_seconds: float) -> None:
+        """Wait for nothing yet; `InferenceClient.submit` creates these."""
+        self._model, self._timeout_seconds = model, timeout_seconds
+        self._answered = threading.Event()
+        self._result: Any = None
+        self._error: InferenceServerException | None = None
+        self._call: Any = None
+
+    def result(self) -> dict[str, NDArray[Any]]:
+        """Wait for the answer: the requested outputs by name.
+
+        Raises:
+            InferenceError: the call failed; ModelUnavailable also when the server is gone.
+        """
+        # gRPC ends the call at its own deadline; the margin covers a callback thread that never ran.
+        if not self._answered.wait(self._timeout_seconds + 5):
+            raise DeadlineExceeded(f"{self._model}: no answer within {self._timeout_seconds:g} s")
+        if self._error is not None:
+            error = translate(self._error, self._model)
+            if isinstance(error, ServerUnreachable):
+                error = ModelUnavailable(f"{self._model}: {error}")
+            raise error from self._error
+        names = [output.name for output in self._result.get_response().outputs]
+        return {name: self._result.as_numpy(name) for name in names}
+
+    def cancel(self) -> None:
+        """Tell the server that nobody waits any more."""
+        if self._call is not None and not self._answered.is_set():
+            self._call.cancel()
+
+    def _on_answer(self, result: Any, error: InferenceServerException | None) -> None:
+        self._result, self._error = result, error
+        self._answered.set()
+
+
+class InferenceClient:
+    """Inference calls to one Triton server: frames by shared memory where the server can see it, inline where not."""
+
+    def __init__(self, url: str, *, shared_memory: bool = True) -> None:
+        """Connect to "host:port".
+
+        Args:
+            url: gRPC address of the server.
+            shared_memory: False sends every frame inside the request.
+
+        Raises:
+            ServerUnreachable: no server answers there.
+        """
+        self.url = url
+        self._client = InferenceServerClient(url)
+        try:
+            self._client.is_server_live(client_timeout=CONTROL_SECONDS)
+        except InferenceServerException as error:
+            self._client.close()
+            raise ServerUnreachable(f"no Triton server answers at {url} ({error.message()})") from error
+        self._memory = WindowMemory(self._client, shared_memory)
+        self._control = RepositoryClient(url)
+
+    def __enter__(self) -> InferenceClient:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Destroy the shared memory and close the connection."""
+        self._memory.destroy()
+        self._control.close()
+        self._client.close()
+
+    @property
+    def uses_shared_memory(self) -> bool:
+        """Whether frames travel by shared memory; decided when the first buffer is allocated."""
+        return self._memory.is_shared
+
+    def allocate(self, height: int, width: int) -> FrameBuffer:
+        """Memory for one window of [WINDOW_FRAMES, height, width, 3] uint8 that `submit` can send."""
+        return self._memory.allocate(height, width)
+
+    def submit(
+        self, model: str, buffer: FrameBuffer, rows: int, outputs: Sequence[str], timeout_seconds: float
+    ) -> PendingAnswer:
+        """Ask a model about the first `rows` frames of a buffer, which must live until the answer is there.
+
+        Args:
+            model: model or ensemble with an input `frames`, uint8 [rows, height, width, 3].
+            buffer: memory from `allocate`.
+            rows: frames to send, >= 1.
+            outputs: names of the outputs wanted.
+            timeout_seconds: deadline of the call; the server sees it, too.
+        """
+        frames = buffer.array[:rows]
+        tensor = InferInput("frames", list(frames.shape), "UINT8")
+        if isinstance(buffer, SharedBuffer):
+            tensor.set_shared_memory(buffer.region.name, frames.nbytes)
+        else:
+            tensor.set_data_from_numpy(frames)
+        pending = PendingAnswer(model, timeout_seconds)
+        pending._call = self._client.async_infer(
+            model,
+            [tensor],
+            callback=pending._on_answer,
+            outputs=[InferRequestedOutput(name) for name in outputs],
+            client_timeout=timeout_seconds,
+        )
+        return pending
+
+    def provenance(self, text: bytes, model: str, ensemble: str) -> ModelProvenance:
+        """Read what a model reports of itself in its `provenance` output (JSON).
+
+        Raises:
+            ModelUnavailable: the server is gone.
+        """
+        reported = json.loads(text)
+        try:
+            index = self._control.repository_index()
+        except ServerUnreachable as error:
+            raise ModelUnavailable(f"{model}: {error}") from error
+        serving = [row.version for row in index if row.name == model and row.state == "READY"]
+        return ModelProvenance(
+            name=model,
+            version=serving[0] if len(serving) == 1 else None,
+            ensemble=ensemble,
+            source=reported["source"],
+            revision=reported["revision"],
+            sha256=reported["sha256"],
+            licence=reported["licence"],
+            precision=reported["precision"],
+            trained=reported["trained"],
+        )

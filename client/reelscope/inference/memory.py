@@ -1,0 +1,113 @@
+"""Memory that windows of frames are decoded into: shared with the server where it can be, ordinary where not."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from reelscope.inference.translation import CONTROL_SECONDS
+from reelscope.types import WINDOW_FRAMES, FrameBuffer
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where POSIX shared memory lives on Linux: shm_open("/name") opens this folder's file."""
+
+
+class PlainBuffer:
+    """A window in ordinary memory, sent inside the request."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Allocate uint8 of the given shape."""
+        self.array: NDArray[np.uint8] = np.empty(shape, np.uint8)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Region:
+    """A POSIX shared-memory region that the server has mapped."""
+
+    def __init__(self, client: InferenceServerClient, size: int) -> None:
+        """Create and register a region; its name disappears at once, so that not even a crash leaves it behind."""
+        self.name = f"reelscope-{secrets.token_hex(8)}"
+        self.size = size
+        file = SHARED_MEMORY / self.name
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            # Without pages of its own, a full /dev/shm would kill the process at the first write.
+            os.posix_fallocate(descriptor, 0, size)
+            self.memory = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+            client.register_system_shared_memory(self.name, f"/{self.name}", size, client_timeout=CONTROL_SECONDS)
+        finally:
+            os.close(descriptor)
+            file.unlink()
+
+    def destroy(self, client: InferenceServerClient) -> None:
+        """Unmap the region on the server; here the mapping goes with its last view."""
+        # A server that is gone has unmapped it already.
+        with contextlib.suppress(InferenceServerException):
+            client.unregister_system_shared_memory(self.name, client_timeout=CONTROL_SECONDS)
+
+
+class SharedBuffer:
+    """A window in a shared-memory region; closing it gives the region back for the next window."""
+
+    def __init__(self, region: Region, shape: tuple[int, ...], free: list[Region]) -> None:
+        """See a region as uint8 of the given shape; it goes to `free` when this is closed."""
+        self.region, self._free = region, free
+        self.array: NDArray[np.uint8] = np.ndarray(shape, np.uint8, region.memory)
+
+    def close(self) -> None:
+        """Free the region; idempotent."""
+        if self.array.size:
+            self.array = np.empty(0, np.uint8)
+            self._free.append(self.region)
+
+
+class WindowMemory:
+    """Hands out buffers for windows, and uses their regions again: fresh pages cost more than sending a window."""
+
+    def __init__(self, client: InferenceServerClient, is_shared: bool) -> None:
+        """Allocate in shared memory registered through `client`, if `is_shared`."""
+        self.is_shared = is_shared
+        self._client = client
+        self._regions: list[Region] = []
+        self._free: list[Region] = []
+
+    def allocate(self, height: int, width: int) -> FrameBuffer:
+        """Memory for one window of [WINDOW_FRAMES, height, width, 3] uint8.
+
+        A server that cannot map our memory (another host, another IPC namespace, switched off) refuses the
+        registration: from then on frames are sent inline.
+        """
+        shape = (WINDOW_FRAMES, height, width, 3)
+        if self.is_shared:
+            try:
+                return SharedBuffer(self._region(math.prod(shape)), shape, self._free)
+            except (InferenceServerException, OSError):
+                self.is_shared = False
+        return PlainBuffer(shape)
+
+    def destroy(self) -> None:
+        """Destroy every region, also those that a hung reader never gave back."""
+        for region in self._regions:
+            region.destroy(self._client)
+
+    def _region(self, size: int) -> Region:
+        while self._free:
+            region = self._free.pop()
+            if region.size == size:
+                return region
+            self._regions.remove(region)  # another clip, another frame size
+            region.destroy(self._client)
+        region = Region(self._client, size)
+        self._regions.append(region)
+        return region

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,16 @@ import pytest
 from places import CHECKOUT
 
 
+@pytest.fixture(scope="session", autouse=True)
+def weights_cache() -> Iterator[None]:
+    """A cache of our own: trained weights of the user must not decide what the tests see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REELSCOPE_WEIGHTS", str(CHECKOUT / "out" / "test" / "weights"))
+        yield
+
+
 @pytest.fixture(scope="session")
-def built_repository() -> Path:
+def built_repository(weights_cache: None) -> Path:
     """A model repository with the cpu profile's models, random weights; kept, and rebuilt only when code changes."""
     from reelscope import settings
 

@@ -58,7 +58,7 @@ def _reported() -> Iterator[None]:
         yield
     except ReelscopeError as error:
         errors.print(f"[bold red]error[/] ({error.code}): ", end="")
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(exit_code(error)) from error
 
 

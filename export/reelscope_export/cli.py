@@ -15,7 +15,7 @@ from reelscope_export.errors import ExportError, UsageError
 from reelscope_export.export import Exporter, Outcome
 from reelscope_export.registry import MODELS
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 _console = Console(stderr=True)
 

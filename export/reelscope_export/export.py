@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +67,11 @@ class Exporter:
         stamp = fingerprint.fingerprint(settings, weights)
         target = self.repository / model / write.VERSION / settings.model_file
         measures: tuple[Measure, ...] = ()
-        stale = self.force or fingerprint.read_fingerprint(target) != stamp
+        placed = fingerprint.read_metadata(target)
+        if self.mode == "auto" and not self.force and not weights.trained and (trained := _trained(target, placed)):
+            self.report(f"{model}: keeping the graph of trained weights that is in place; --weights random replaces it")
+            return Outcome(settings, trained, target, False, (), time.monotonic() - started)
+        stale = self.force or placed.get(fingerprint.METADATA_KEY) != stamp
         if stale:
             with write.staged(target) as stream:
                 self.report(f"{model}: building {variant} {settings.precision}")
@@ -82,20 +87,19 @@ class Exporter:
 
         built = module.build(weights.file, settings.precision)
         graph.strip_trace(built)
-        graph.attach_provenance(
-            built,
-            graph.Provenance(
-                name=settings.variant,
-                source=weights.source,
-                revision=weights.revision,
-                sha256=weights.sha256,
-                licence=weights.licence,
-                trained=weights.trained,
-                precision=settings.precision,
-            ),
+        provenance = graph.Provenance(
+            name=settings.variant,
+            source=weights.source,
+            revision=weights.revision,
+            sha256=weights.sha256,
+            licence=weights.licence,
+            trained=weights.trained,
+            precision=settings.precision,
         )
-        entry = built.metadata_props.add()
-        entry.key, entry.value = fingerprint.METADATA_KEY, stamp
+        graph.attach_provenance(built, provenance)
+        for key, value in ((fingerprint.METADATA_KEY, stamp), (fingerprint.PROVENANCE_KEY, provenance.to_json())):
+            entry = built.metadata_props.add()
+            entry.key, entry.value = key, value
         return bytes(built.SerializeToString())
 
     def _verify(self, settings: ModelSettings, weights: Weights, graph_file: Path) -> tuple[Measure, ...]:
@@ -113,6 +117,21 @@ class Exporter:
         )
         verify.require(settings.model, measures)
         return measures
+
+
+def _trained(target: Path, metadata: dict[str, str]) -> Weights | None:
+    """The trained weights that a placed graph was built from; None when it was not."""
+    provenance = json.loads(metadata.get(fingerprint.PROVENANCE_KEY, "{}"))
+    if not provenance.get("trained"):
+        return None
+    return Weights(
+        file=target,
+        sha256=provenance["sha256"],
+        trained=True,
+        source=provenance["source"],
+        revision=provenance["revision"],
+        licence=provenance["licence"],
+    )
 
 
 def _require_labels(model: str, labels: tuple[str, ...]) -> None:

@@ -12,14 +12,17 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO
 
+from reelscope_export.errors import LibraryMissing
 from reelscope_export.paths import ModelSettings
 from reelscope_export.weights import Weights
 
 METADATA_KEY = "reelscope.fingerprint"
+PROVENANCE_KEY = "reelscope.provenance"
+"""What the graph's `provenance` output says, as JSON, where it can be read without running the graph."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "torch", "ultralytics")
@@ -41,9 +44,16 @@ def fingerprint(settings: ModelSettings, weights: Weights) -> str:
 
 
 def recipe(model: str) -> str:
-    """Hash of the code that builds a model: library versions and sources, 64 hexadecimal digits."""
+    """Hash of the code that builds a model: library versions and sources, 64 hexadecimal digits.
+
+    Raises:
+        LibraryMissing: the extra `export` is not installed.
+    """
     sources = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in source_files(model)}
-    libraries = {library: version(library) for library in _LIBRARIES}
+    try:
+        libraries = {library: version(library) for library in _LIBRARIES}
+    except PackageNotFoundError as exc:
+        raise LibraryMissing(f"{exc.name} is not installed: pip install 'reelscope[export]'") from exc
     return hashlib.sha256(json.dumps([sources, libraries], sort_keys=True).encode()).hexdigest()
 
 
@@ -68,22 +78,22 @@ def _imported_modules(file: Path) -> Iterator[str]:
             yield node.module.removeprefix(f"{package}.")
 
 
-def read_fingerprint(file: Path) -> str | None:
-    """Fingerprint of a built graph; None when there is no file, or it is not one of ours.
+def read_metadata(file: Path) -> dict[str, str]:
+    """Metadata of a built graph; empty when there is no file, or it is not one of ours.
 
     The protobuf is walked field by field: the graph, which may be hundreds of megabytes, is skipped unread.
     """
     if not file.is_file():
-        return None
+        return {}
+    found = {}
     with file.open("rb") as stream:
         try:
             for entry in _fields(stream, file.stat().st_size, _METADATA_FIELD):
                 key, value = _fields(io.BytesIO(entry), len(entry), None)
-                if key.decode() == METADATA_KEY:
-                    return value.decode()
+                found[key.decode()] = value.decode()
         except (EOFError, ValueError):
-            return None
-    return None
+            return {}
+    return found
 
 
 def _fields(stream: BinaryIO, size: int, wanted: int | None) -> Iterator[bytes]:

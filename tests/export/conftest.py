@@ -16,7 +16,7 @@ from reelscope_export.verify import Measure
 MODEL = "object_yolov8"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep caches and repositories of the user out of the tests."""
     with pytest.MonkeyPatch.context() as patch:
@@ -26,12 +26,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def settings() -> ModelSettings:
     return paths.model_settings(paths.read_profiles(), "cpu", MODEL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built(settings: ModelSettings, isolated: None) -> Outcome:
     """The CPU profile's detector with random weights, exported through every step."""
     cache = weights.Cache(paths.weights_folder(), weights.read_manifest())

@@ -88,10 +88,10 @@ def test_fingerprint_covers_what_the_model_is_made_of() -> None:
 
 
 def test_fingerprint_of_foreign_files(tmp_path: Path) -> None:
-    assert fingerprint.read_fingerprint(tmp_path / "absent.onnx") is None
+    assert fingerprint.read_metadata(tmp_path / "absent.onnx") == {}
     foreign = tmp_path / "foreign.onnx"
     foreign.write_bytes(os.urandom(1000))
-    assert fingerprint.read_fingerprint(foreign) is None
+    assert fingerprint.read_metadata(foreign) == {}
 
 
 def test_exporter_never_imports_the_client() -> None:

@@ -29,6 +29,22 @@ def test_second_run_builds_nothing(exporter: Exporter, stand_in: StandIn, settin
     assert _files(exporter.repository) == ["object_yolov8/1/cpu.onnx"]
 
 
+def test_random_weights_never_replace_trained_ones_unasked(
+    exporter: Exporter, stand_in: StandIn, settings: ModelSettings
+) -> None:
+    """The cache was pruned and the network is gone: `auto` keeps what is in place, `random` does as it is told."""
+    exporter.export(settings)
+    entry = replace(exporter.cache.manifest["object_yolov8"]["yolov8n"], url="http://127.0.0.1:9/x")
+    manifest = {"object_yolov8": {"yolov8n": entry}}
+    offline = replace(exporter, cache=replace(exporter.cache, manifest=manifest))
+    (exporter.cache.folder / "yolov8n.pt").unlink()
+    kept = offline.export(settings)
+    assert (kept.built, kept.weights.trained, stand_in.builds) == (False, True, 1)
+    replaced = replace(offline, mode="random").export(settings)
+    assert (replaced.built, replaced.weights.trained, stand_in.builds) == (True, False, 2)
+    assert not offline.export(settings).weights.trained
+
+
 def test_force_builds_again(exporter: Exporter, stand_in: StandIn, settings: ModelSettings) -> None:
     exporter.export(settings)
     assert replace(exporter, force=True).export(settings).built

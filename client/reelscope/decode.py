@@ -12,6 +12,7 @@ The only module that knows the codec library.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +43,8 @@ UPLOAD_LONG_SIDE_PX = 1280
 CHUNK_FRAMES = 16
 """Small frames per chunk: few enough to start the sources early, enough to make a hand-over cheap."""
 
+_CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,gif,ogg,mxf,ivf,wav,mp3,aac,flac"
+"""FFmpeg's names of the containers that hold their media themselves."""
 _HDR_TRANSFER = {16: "pq", 18: "hlg"}
 """H.273 transfer characteristics that mean HDR."""
 _SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -73,9 +76,10 @@ class Decoder:
             self._video = _video_stream(self._container, path)
             self._audio = next(iter(self._container.streams.audio), None)
             self._video.thread_type = "AUTO"
-            self._packets = self._decode()
-            self._pending: list[Any] = []
+            self._bytes_read = self._damaged_video_packets = self._damaged_audio_packets = 0
             self._broken = False
+            self._frames = self._decode()
+            self._pending: list[Any] = []
             first = self._first_video_frame()
         except BaseException:
             self._container.close()
@@ -110,9 +114,9 @@ class Decoder:
         self._container.close()
 
     def __iter__(self) -> Iterator[FrameChunk | Window | AudioChunk]:
-        """Decode to the end; damage in mid-stream ends the clip there, and `facts.coverage` says so."""
+        """Decode to the end. Damaged packets are left out; `damage` and `facts().coverage` say so."""
         small: list[NDArray[np.uint8]] = []
-        for frame in self._frames():
+        for frame in itertools.chain(self._pending, self._frames):
             if isinstance(frame, av.AudioFrame):
                 yield from self._audio_chunk(frame)
                 continue
@@ -149,28 +153,40 @@ class Decoder:
             coverage=self._coverage(),
         )
 
+    @property
+    def damage(self) -> str | None:
+        """Why time of the clip is missing: damaged_input, truncated_input, or None for a whole clip."""
+        if self._broken or self._damaged_video_packets:
+            return "damaged_input"
+        return "truncated_input" if self._coverage() < 1 else None
+
     def _decode(self) -> Iterator[Any]:
+        """Frames of both streams. A packet that cannot be decoded costs itself; a broken container ends the clip."""
         streams = [self._video] if self._audio is None else [self._video, self._audio]
-        for packet in self._container.demux(streams):
-            yield from packet.decode()
+        packets = self._container.demux(streams)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                self._broken = True
+                return
+            self._bytes_read = max(self._bytes_read, packet.pos or 0)
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError:
+                if packet.stream is self._video:
+                    self._damaged_video_packets += 1
+                else:
+                    self._damaged_audio_packets += 1
 
     def _first_video_frame(self) -> Any:
-        try:
-            for frame in self._packets:
-                self._pending.append(frame)
-                if isinstance(frame, av.VideoFrame):
-                    return frame
-        except (av.error.FFmpegError, ValueError) as error:
-            raise InputUnreadable(f"{self._path}: not one frame can be decoded ({error})") from error
-        raise InputUnreadable(f"{self._path}: the video stream holds no frame")
-
-    def _frames(self) -> Iterator[Any]:
-        yield from self._pending
-        self._pending = []
-        try:
-            yield from self._packets
-        except av.error.FFmpegError:
-            self._broken = True
+        for frame in self._frames:
+            self._pending.append(frame)
+            if isinstance(frame, av.VideoFrame):
+                return frame
+        raise InputUnreadable(f"{self._path}: not one frame of the video stream can be decoded")
 
     def _shown_for(self, frame: Any) -> float:
         """How long a frame is displayed if it is the last: its own duration, else the stream's nominal one."""
@@ -199,14 +215,21 @@ class Decoder:
             sample_rate_hz=context.sample_rate,
             channel_count=context.layout.nb_channels,
             offset_seconds=self._audio_start,
+            damaged_packet_count=self._damaged_audio_packets,
         )
 
     def _coverage(self) -> float:
-        """Decoded share of the stated duration; 1 unless the decode ended so early that something must be missing."""
-        tolerance = 0.1 + 2 / float(self.header.frame_rate)  # containers round, and count what edit lists hide
-        stated = self.stated_seconds or self._end
-        missing = self._broken or stated - self._end > tolerance
-        return min(1.0, self._end / stated) if missing else 1.0
+        """Decoded share of the clip; 1 unless something is known to be missing."""
+        frame_seconds = float(1 / self.header.frame_rate)
+        covered = max(0.0, self._end - self._damaged_video_packets * frame_seconds)
+        if self.stated_seconds is None:
+            # No duration to compare with: what a broken file still holds is told by its bytes.
+            whole = self._end * self._path.stat().st_size / max(1, self._bytes_read) if self._broken else self._end
+        else:
+            # Containers round, and count what edit lists hide.
+            missing = self._broken or self.stated_seconds - self._end > 0.1 + 2 * frame_seconds
+            whole = self.stated_seconds if missing else self._end
+        return min(1.0, covered / whole)
 
 
 class _ToRgb:
@@ -277,14 +300,20 @@ class _Sampler:
             self._buffer = None
 
 
+def _what(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder, not a clip"
+    return "is no regular file" if path.exists() else "no such file"
+
+
 def _open(path: Path) -> Any:
     if not path.is_file():
-        raise InputNotFound(f"{path}: {'is a folder, not a clip' if path.is_dir() else 'no such file'}")
+        raise InputNotFound(f"{path}: {_what(path)}")
     if path.stat().st_size == 0:
         raise InputUnreadable(f"{path}: the file is empty")
     try:
-        # The file protocol alone: a playlist must not make FFmpeg open other addresses.
-        return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        # A playlist or script must not make FFmpeg open other addresses or files.
+        return av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": _CONTAINERS})
     except (av.error.FFmpegError, OSError) as error:
         raise InputUnreadable(f"{path}: not a media file that FFmpeg can read ({error})") from error
 

@@ -34,6 +34,8 @@ class AudioFacts:
     """Number of channels; null without audio."""
     offset_seconds: float | None = None
     """Start of the audio on the video's time axis; positive when the sound starts after the picture."""
+    damaged_packet_count: int = 0
+    """Packets that could not be decoded and are missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class MediaFacts:
     audio: AudioFacts
     """The clip's sound."""
     coverage: float
-    """Decoded duration over the duration that the container states, 0-1; below 1 for a truncated file."""
+    """Decoded share of the clip, 0-1; below 1 for a truncated or damaged file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,3 +141,37 @@ def test_one_frame():
 def test_same_again():
     frames = clips.shots((20,), 40)
     assert find(frames) == find(frames)
+
+
+def test_a_held_frame_counts_for_as_long_as_it_is_shown():
+    frames = [np.full((64, 36, 3), (200, 40, 40), np.uint8)] + flat((40, 40, 200), 30)
+    colors = measure(ColorSource(), frames, times=[0.0, *(9 + np.arange(30) / 30)])
+    shots = measure(ShotSource(), frames, times=[0.0, *(9 + np.arange(30) / 30)])
+    finding = color_analysis.analyze(colors, shots)
+    assert [color.hex for color in finding.summary.palette] == ["#c82828", "#2828c8"]
+    assert finding.summary.palette[0].share == pytest.approx(0.9, abs=0.02)
+    assert len(finding.segments) == 3, "two shots and the change of grade between them"
+
+
+def test_black_bars_are_no_colour_of_the_picture():
+    picture = clips.texture(6, 180, 180)
+    boxed = np.zeros((320, 180, 3), np.uint8)
+    boxed[70:250] = picture
+    with_bars, without = find([boxed] * 20).summary, find([picture] * 20).summary
+    assert with_bars.lightness_mean == pytest.approx(without.lightness_mean, abs=1.5)
+    assert with_bars.key == without.key
+    assert all(color.lab[0] > 5 for color in with_bars.palette)
+
+
+def test_a_rare_colour_among_many_keeps_its_share():
+    """Four flat colours and a tenth of noise with more bins than k-means has points."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(40):
+        image = np.repeat(CARD[:4], 32, axis=0)[:, None].repeat(72, axis=1).copy()
+        image[:, :8] = rng.integers(0, 256, (128, 8, 3))
+        frames += [image] * 6
+    palette = find(frames).summary.palette
+    for rgb in CARD[:4]:
+        lab = rgb2lab(rgb[None, None] / 255)[0, 0]
+        assert min(deltaE_ciede2000(lab, color.lab) for color in palette) < 3.5

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -208,6 +210,40 @@ def test_a_truncated_clip_says_how_much_was_covered(tmp_path):
     assert facts.coverage == pytest.approx(len(frames) / 150, abs=0.01)
 
 
+def damaged(path, kind, start_seconds, count):
+    """Overwrite packets of one stream of an MP4."""
+    with av.open(str(path)) as container:
+        hit = [
+            packet
+            for packet in container.demux()
+            if packet.size and packet.stream.type == kind and float(packet.pts * packet.time_base) >= start_seconds
+        ][:count]
+        places = [(packet.pos, packet.size) for packet in hit]
+    data = bytearray(path.read_bytes())
+    for position, size in places:
+        data[position : position + size] = b"\xff" * size
+    other = path.with_name(f"{kind}-{count}.mp4")
+    other.write_bytes(data)
+    return other
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "frames", "coverage", "damage"),
+    [("audio", 15, 150, 1.0, None), ("video", 3, 147, 0.98, "damaged_input"), ("video", 60, 87, 0.6, "damaged_input")],
+)
+def test_damaged_packets_cost_themselves(tmp_path, kind, count, frames, coverage, damage):
+    path = clips.write(tmp_path / "whole.mp4", clips.pan(1, 150), crf=20, tone=(0.0, 5.0))
+    with Decoder(damaged(path, kind, 2.0, count), Fraction(5), None) as decoder:
+        decoded = sum(len(part.frames) for part in decoder if isinstance(part, FrameChunk))
+        facts = decoder.facts()
+    # Of a longer run of damaged packets the decoder conceals some.
+    assert frames <= decoded <= frames + 5
+    assert facts.duration_seconds == pytest.approx(5.0, abs=0.05)
+    assert facts.coverage == pytest.approx(coverage, abs=0.03)
+    assert decoder.damage == damage
+    assert (facts.audio.damaged_packet_count > 0) == (kind == "audio")
+
+
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
@@ -217,6 +253,8 @@ def test_a_truncated_clip_says_how_much_was_covered(tmp_path):
         (lambda folder: _file(folder / "text.mp4", b"this is no video\n" * 50), InputUnreadable, "not a media file"),
         (lambda folder: clips.tone_only(folder / "sound.m4a"), NoVideoStream, "audio"),
         (lambda folder: _playlist(folder), InputUnreadable, "media file"),
+        (lambda folder: _script(folder), InputUnreadable, "media file"),
+        (lambda folder: _fifo(folder), InputNotFound, "no regular file"),
     ],
 )
 def test_bad_input(tmp_path, make, error, says):
@@ -234,3 +272,14 @@ def _file(path, content):
 def _playlist(folder):
     """A playlist that points to a network address: FFmpeg must not follow it."""
     return _file(folder / "list.m3u8", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
+
+
+def _script(folder):
+    """FFmpeg's concat script that names another file: only files that hold their media themselves are opened."""
+    clips.write(folder / "other.mp4", counted(3))
+    return _file(folder / "script.mp4", b"ffconcat version 1.0\nfile other.mp4\n")
+
+
+def _fifo(folder):
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"

@@ -8,9 +8,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from feeding import measure
+from feeding import header, measure
 
 import clips
+from reelscope.analyzers import cut_analysis
 from reelscope.decode import Decoder
 from reelscope.signals import Shots
 from reelscope.sources.shots import ShotSource
@@ -126,11 +127,53 @@ def test_hard_cuts_to_and_from_black_are_two():
     assert boundaries(measure(ShotSource(), frames)) == [40, 60]
 
 
-def test_dissolve_is_never_called_hard():
+@pytest.mark.parametrize(
+    ("rate", "content_rate", "px_per_frame"), [(30, 10, 40), (30, 10, 12), (60, 15, 24), (60, 24, 40), (60, 24, 16)]
+)
+def test_repeated_frames_are_no_cuts(tmp_path, rate, content_rate, px_per_frame):
+    """Content of a low frame rate in a file of a high one: motion comes in jumps."""
+    content = clips.pan(7, 3 * content_rate, px_per_frame=px_per_frame)
+    frames = [content[k * content_rate // rate] for k in range(3 * rate)]
+    assert boundaries(through_x264(clips.write(tmp_path / "a.mp4", frames, rate=rate))) == []
+
+
+def test_repeated_frames_hide_no_cuts(tmp_path):
+    content = clips.shots((15, 22, 40), 60)
+    frames = [content[k // 3] for k in range(180)]
+    assert boundaries(through_x264(clips.write(tmp_path / "a.mp4", frames))) == [45, 66, 120]
+
+
+def test_slides_are_cut():
+    """Nothing moves, and then everything changes at once."""
+    slides = [clips.texture(seed, 320, 180) for seed in range(5)]
+    assert boundaries(measure(ShotSource(), [slide for slide in slides for _ in range(20)])) == [20, 40, 60, 80]
+
+
+def test_a_frame_that_is_held_is_a_shot():
+    """One frame shown for nine seconds, then another scene."""
+    frames = [clips.texture(1, 320, 180), *clips.pan(2, 30)]
+    shots = measure(ShotSource(), frames, times=[0.0, *(9 + np.arange(30) / 30)])
+    assert boundaries(shots) == [1]
+    assert shots.shots[1].start_seconds == 9.0
+
+
+def test_a_last_frame_that_is_held_is_a_shot():
+    frames = [*clips.pan(2, 30), clips.texture(1, 320, 180)]
+    source = ShotSource()
+    source.start(header(frames))
+    source.push(FrameChunk(frames=np.stack(frames), times_seconds=np.arange(31) / 30, first_index=0))
+    assert boundaries(source.finish(3.0)) == [30]
+
+
+def test_dissolves_and_wipes_are_not_found_and_never_called_hard():
+    """They need a network; until there is one this is a known limit, and the analyzer warns of it."""
     a, b = clips.pan(50, 60), clips.pan(51, 60)
     mixed = [cv2.addWeighted(x, 1 - k / 15, y, k / 15, 0) for k, (x, y) in enumerate(zip(a[45:], b[:15], strict=True))]
-    shots = measure(ShotSource(), [*a[:45], *mixed, *b[15:]])
-    assert all(kind == "unknown" for kind in kinds(shots))
+    assert boundaries(measure(ShotSource(), [*a[:45], *mixed, *b[15:]])) == []
+    wiped = [np.hstack([y[:, : 12 * k], x[:, 12 * k :]]) for k, (x, y) in enumerate(zip(a[45:], b[:15], strict=True))]
+    found = measure(ShotSource(), [*a[:45], *wiped, *b[15:]])
+    assert "hard" not in kinds(found)
+    assert "gradual_transitions_not_detected" in cut_analysis.analyze(found).warnings
 
 
 def test_jump_cut_within_one_scene_is_kept():

@@ -38,8 +38,8 @@ PARAMETERS: dict[str, Parameter] = {
     "hue_chroma": HUE_CHROMA,
 }
 
-_POINTS = 4096
-"""Points that stand for the bins in k-means, each bin by its share."""
+_POINTS = 8192
+"""Points that stand for the bins in k-means."""
 _RESTARTS = 6
 
 Harmony = Literal["achromatic", "monochromatic", "analogous", "complementary", "triadic", "mixed"]
@@ -172,7 +172,8 @@ def _palette(lab: NDArray[np.float64], share: NDArray[np.float64]) -> tuple[Pale
 
 def _k_means(lab: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centres of the best of several seeded runs, [5, 3]."""
-    points = np.repeat(lab, np.maximum(1, np.round(share * _POINTS)).astype(int), axis=0)
+    # Systematic resampling: every bin by its share, also where there are more bins than points.
+    points = lab[np.searchsorted(np.cumsum(share) / share.sum(), (np.arange(_POINTS) + 0.5) / _POINTS)]
     runs = []
     for seed in range(_RESTARTS):
         with warnings.catch_warnings():
@@ -251,10 +252,12 @@ def _key(lightness: float) -> Key:
 
 
 def _segment(shot: Shot, kind: SegmentKind, label: str, data: ColorData) -> Segment[ColorData]:
+    """A span over the shot, or an event on its first frame."""
+    frame_seconds = (shot.end_seconds - shot.start_seconds) / (shot.frame_out - shot.frame_in)
     return Segment(
         kind=kind,
         start_seconds=shot.start_seconds,
-        end_seconds=shot.end_seconds,
+        end_seconds=shot.end_seconds if kind == "span" else shot.start_seconds + frame_seconds,
         label=label,
         score=None,
         data=data,

@@ -1,14 +1,15 @@
 """Colours of sampled frames, on the CPU: colour bins, means, saturation, colourfulness.
 
-Frames are read at the F5 rate, long side 128 px, as sRGB; CIELAB and XYZ are D65 (scikit-image). An extra frame is read
-at every abrupt change, so that a shot between two samples is measured too.
+The frame shown at every instant of the F5 rate is read, long side 128 px, as sRGB; CIELAB and XYZ are D65
+(scikit-image). An extra frame is read at every abrupt change, so that a shot between two samples is measured too. Black
+bars around the picture are left out.
 
 Source of colourfulness: Hasler & Suesstrunk (2003), Measuring colourfulness in natural images, metric M3.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
@@ -25,6 +26,8 @@ LEVELS = 16
 """Steps per channel of the colour bins; a bin keeps the mean of its pixels, so the step does not limit accuracy."""
 ABRUPT_CHANGE = 8.0
 """Mean absolute difference to the frame before, grey levels 0-255; half of what any detected cut shows."""
+BAR_LEVEL = 20
+"""A row or column that never got brighter than this, grey levels 0-255, on both sides, is a black bar."""
 ABRUPT_RATIO = 2.0
 """... and so many times the difference of the frames before that: steady motion is not abrupt."""
 
@@ -33,6 +36,7 @@ PARAMETERS: dict[str, Parameter] = {
     "levels": LEVELS,
     "abrupt_change": ABRUPT_CHANGE,
     "abrupt_ratio": ABRUPT_RATIO,
+    "bar_level": BAR_LEVEL,
 }
 
 
@@ -45,31 +49,29 @@ class ColorSource(Source[FrameChunk]):
         """Set the sampling rate."""
         self._rate = header.base_frame_rate / 2
         self._sampling = sampling_name(self._rate, header.base_frame_rate)
-        self._next = Fraction(0)
-        self._previous: NDArray[np.uint8] | None = None
+        self._grid = 0
+        self._shown: _Shown | None = None
         self._change = 0.0
+        self._brightest_rows: NDArray[np.uint8] | None = None
+        self._brightest_columns: NDArray[np.uint8] | None = None
         self._times: list[float] = []
         self._on_grid: list[bool] = []
         self._means: list[NDArray[np.float64]] = []
         self._bins: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
 
     def push(self, part: FrameChunk) -> None:
-        """Measure the frames that are samples."""
+        """Measure the frames that are shown at a sampling instant."""
         for frame, time in zip(part.frames, part.times_seconds, strict=True):
-            thumbnail = np.asarray(_fit(frame, LONG_SIDE_PX))
-            on_grid = time >= self._next
-            change = 0.0 if self._previous is None else float(cv2.absdiff(thumbnail, self._previous).mean())
+            thumbnail = _fit(frame, LONG_SIDE_PX)
+            change = 0.0 if self._shown is None else float(cv2.absdiff(thumbnail, self._shown.thumbnail).mean())
             abrupt = change >= max(ABRUPT_CHANGE, ABRUPT_RATIO * self._change)
-            self._previous, self._change = thumbnail, change
-            if on_grid:
-                self._next = (Fraction(float(time)) * self._rate // 1 + 1) / self._rate
-            if on_grid or abrupt:
-                self._times.append(float(time))
-                self._on_grid.append(bool(on_grid))
-                self._measure(thumbnail)
+            self._sample_until(float(time))
+            self._note_bars(thumbnail)
+            self._shown, self._change = _Shown(thumbnail, float(time), abrupt), change
 
     def finish(self, duration_seconds: float) -> FrameColors:
         """Put the samples together."""
+        self._sample_until(duration_seconds)
         means = np.stack(self._means)
         labs, shares = zip(*self._bins, strict=True)
         return FrameColors(
@@ -87,18 +89,73 @@ class ColorSource(Source[FrameChunk]):
             bin_share=np.concatenate(shares),
         )
 
-    def _measure(self, rgb: NDArray[np.uint8]) -> None:
-        pixels = rgb.reshape(-1, 3)
-        xyz = rgb2xyz(pixels[None])[0]
-        lab = xyz2lab(xyz[None])[0]
-        high, low = pixels.max(1).astype(float), pixels.min(1).astype(float)
-        saturation = np.divide(high - low, high, out=np.zeros_like(high), where=high > 0).mean()
-        self._means.append(np.array([*lab.mean(0), *xyz.mean(0), saturation, _colorfulness(pixels)]))
-        step = 256 // LEVELS
-        keys = (pixels // step).astype(np.int64) @ (LEVELS * LEVELS, LEVELS, 1)
-        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        sums = np.stack([np.bincount(inverse, weights=lab[:, k]) for k in range(3)], axis=1)
-        self._bins.append((sums / counts[:, None], counts / counts.sum()))
+    def _sample_until(self, end_seconds: float) -> None:
+        """Sample the frame on display at every instant of the grid before `end_seconds`, and once if it is abrupt."""
+        if self._shown is None:
+            return
+        instants = []
+        while (instant := self._grid / self._rate) < end_seconds - 0.0005:  # as the uploaded track rounds
+            instants.append(float(instant))
+            self._grid += 1
+        on_grid = bool(instants)
+        if not on_grid and self._shown.is_abrupt:
+            instants.append(self._shown.time_seconds)
+        if instants:
+            means, bins = _measure(self._shown.thumbnail[self._active_picture()])
+            for instant in instants:
+                self._times.append(instant)
+                self._on_grid.append(on_grid)
+                self._means.append(means)
+                self._bins.append(bins)
+
+    def _note_bars(self, thumbnail: NDArray[np.uint8]) -> None:
+        rows, columns = thumbnail.max(axis=(1, 2)), thumbnail.max(axis=(0, 2))
+        if self._brightest_rows is None or self._brightest_columns is None:
+            self._brightest_rows, self._brightest_columns = rows, columns
+        else:
+            self._brightest_rows = np.maximum(self._brightest_rows, rows)
+            self._brightest_columns = np.maximum(self._brightest_columns, columns)
+
+    def _active_picture(self) -> tuple[slice, slice]:
+        """Rows and columns inside the black bars: what was black so far on both opposite sides."""
+        assert self._brightest_rows is not None
+        assert self._brightest_columns is not None
+        return _inside_bars(self._brightest_rows), _inside_bars(self._brightest_columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The frame on display."""
+
+    thumbnail: NDArray[np.uint8]
+    time_seconds: float
+    is_abrupt: bool
+
+
+def _inside_bars(brightest: NDArray[np.uint8]) -> slice:
+    lit = np.flatnonzero(brightest > BAR_LEVEL)
+    if not lit.size:
+        return slice(None)
+    before, after = int(lit[0]), len(brightest) - 1 - int(lit[-1])
+    # Bars come in pairs; one pixel more, because scaling mixes their edge with the picture.
+    return slice(before + 1, len(brightest) - after - 1) if before and after and lit.size > 2 else slice(None)
+
+
+def _measure(
+    rgb: NDArray[np.uint8],
+) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Means (L*, a*, b*, X, Y, Z, saturation, colourfulness), and the Lab and share of every colour bin."""
+    pixels = rgb.reshape(-1, 3)
+    xyz = rgb2xyz(pixels[None])[0]
+    lab = xyz2lab(xyz[None])[0]
+    high, low = pixels.max(1).astype(float), pixels.min(1).astype(float)
+    saturation = np.divide(high - low, high, out=np.zeros_like(high), where=high > 0).mean()
+    means = np.array([*lab.mean(0), *xyz.mean(0), saturation, _colorfulness(pixels)])
+    step = 256 // LEVELS
+    keys = (pixels // step).astype(np.int64) @ (LEVELS * LEVELS, LEVELS, 1)
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(inverse, weights=lab[:, k]) for k in range(3)], axis=1)
+    return means, (sums / counts[:, None], counts / counts.sum())
 
 
 def _fit(frame: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:

@@ -36,6 +36,13 @@ FLASH_CORRELATION = 0.95
 BLACK_MEAN = 12.0
 BLACK_DEVIATION = 5.0
 """A frame is black when mean and standard deviation of its luma, 0-255, are below these."""
+REPEAT_CHANGE = 1.0
+"""A frame that changes by less, mean absolute luma 0-255, repeats the one before. Where low frame rates are stored in
+high ones, motion comes in jumps between repeats, each of which looks like a cut to a window of frames."""
+MOTION_SECONDS = 0.5
+"""So a candidate is held against the nearest changes around it that are no repeats, this far away at most ..."""
+MOTION_CORRELATION = 0.8
+"""... and is motion when it does not stand out from them and its histograms correlate like this."""
 FADE_MIN_FRAMES = 3
 """Shorter ramps are what coding makes of a hard cut to black."""
 
@@ -47,11 +54,16 @@ PARAMETERS: dict[str, Parameter] = {
     "flash_correlation": FLASH_CORRELATION,
     "black_mean": BLACK_MEAN,
     "black_deviation": BLACK_DEVIATION,
+    "repeat_change": REPEAT_CHANGE,
+    "motion_seconds": MOTION_SECONDS,
+    "motion_correlation": MOTION_CORRELATION,
     "fade_min_frames": FADE_MIN_FRAMES,
 }
 
+PADDING_FRAMES = 3
+_PADDING_STEP_SECONDS = 0.001
 _CLOCK = Fraction(1, 1_000_000)
-"""Time base in which PTS are handed to PySceneDetect: microseconds."""
+"""Time base in which PTS are handed to PySceneDetect: microseconds, one second later than they are."""
 _HISTOGRAM_BINS = (16, 4, 8)
 """Bins of hue, saturation and value."""
 _GRADUAL = 0.5
@@ -104,13 +116,19 @@ class ShotSource(Source[FrameChunk]):
         """Run the detector and measure every frame."""
         for frame, time in zip(part.frames, part.times_seconds, strict=True):
             bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-            self._cuts += self._detector.process_frame(self._timecode(float(time)), bgr)
+            if not self._times:
+                # The detector compares with two frames on either side: the first and the last frame get neighbours.
+                for step in range(PADDING_FRAMES, 0, -1):
+                    self._detect(bgr, float(time) - step * _PADDING_STEP_SECONDS)
+            self._detect(bgr, float(time))
             self._times.append(float(time))
             self._measure(bgr)
+            self._last = bgr
 
     def finish(self, duration_seconds: float) -> Shots:
         """Veto flashes, join fades, and cut the clip into shots."""
-        self._cuts += self._detector.post_process(self._timecode(self._times[-1]))
+        for step in range(1, PADDING_FRAMES + 1):
+            self._detect(self._last, self._times[-1] + step * _PADDING_STEP_SECONDS)
         frames = _Frames(
             times=np.array(self._times),
             histograms=np.stack(self._histograms),
@@ -119,9 +137,10 @@ class ShotSource(Source[FrameChunk]):
             change=np.array([change for _, _, change in self._luma]),
         )
         index = {_ticks(time): k for k, time in enumerate(self._times)}
-        cuts = sorted({index[cut.pts] for cut in self._cuts})
+        cuts = sorted({index[cut.pts] for cut in self._cuts if cut.pts in index})
+        cuts = [cut for cut in cuts if duration_seconds - self._times[cut] >= MIN_SHOT_SECONDS]
         fades, faded = _fades(frames)
-        cuts = [cut for cut in cuts if not faded[cut]]
+        cuts = [cut for cut in cuts if not faded[cut] and not _is_motion(cut, frames)]
         boundaries, flashes = _veto_flashes(cuts, frames)
         return Shots(
             sampling="FULL",
@@ -133,10 +152,12 @@ class ShotSource(Source[FrameChunk]):
             luma_change=frames.change,
         )
 
-    def _timecode(self, seconds: float) -> FrameTimecode:
-        return FrameTimecode(Timecode(_ticks(seconds), _CLOCK), fps=self._frame_rate)
+    def _detect(self, bgr: NDArray[Any], time: float) -> None:
+        # PySceneDetect knows no negative times; the padding lies before zero.
+        timecode = FrameTimecode(Timecode(_ticks(time), _CLOCK), fps=self._frame_rate)
+        self._cuts += self._detector.process_frame(timecode, bgr)
 
-    def _measure(self, bgr: NDArray[np.uint8]) -> None:
+    def _measure(self, bgr: NDArray[Any]) -> None:
         # A quarter of the pixels decides the same and costs a quarter; area averaging also removes coding noise.
         half = (max(1, bgr.shape[1] // 2), max(1, bgr.shape[0] // 2))
         small = cv2.resize(bgr, half, interpolation=cv2.INTER_AREA)
@@ -151,7 +172,7 @@ class ShotSource(Source[FrameChunk]):
 
 
 def _ticks(seconds: float) -> int:
-    return round(seconds / _CLOCK)
+    return round((seconds + 1) / _CLOCK)
 
 
 def _fades(frames: _Frames) -> tuple[list[_Boundary], NDArray[np.bool_]]:
@@ -185,6 +206,16 @@ def _ramp(frames: _Frames, frame: int, step: int) -> int:
     ):
         frame += step
     return frame
+
+
+def _is_motion(cut: int, frames: _Frames) -> bool:
+    """Whether a candidate is one jump of many in motion whose frames are repeated."""
+    if frames.correlation(cut - 1, cut) < MOTION_CORRELATION:
+        return False
+    near = np.abs(frames.times - frames.times[cut]) <= MOTION_SECONDS
+    moving = np.flatnonzero(near & (frames.change >= REPEAT_CHANGE))
+    around = [*moving[moving < cut][-2:], *moving[moving > cut][:2]]
+    return bool(around) and frames.change[cut] < ADAPTIVE_THRESHOLD * frames.change[around].mean()
 
 
 def _veto_flashes(cuts: list[int], frames: _Frames) -> tuple[list[_Boundary], list[Flash]]:

@@ -156,9 +156,9 @@ class Decoder:
     @property
     def damage(self) -> str | None:
         """Why time of the clip is missing: damaged_input, truncated_input, or None for a whole clip."""
-        if self._broken or self._damaged_video_packets:
-            return "damaged_input"
-        return "truncated_input" if self._coverage() < 1 else None
+        if self._coverage() >= 1:
+            return None
+        return "damaged_input" if self._broken or self._damaged_video_packets else "truncated_input"
 
     def _decode(self) -> Iterator[Any]:
         """Frames of both streams. A packet that cannot be decoded costs itself; a broken container ends the clip."""

@@ -30,7 +30,8 @@ from reelscope.worker import Worker
 
 JOB_SECONDS = 900.0
 """Default budget of one clip."""
-_SAMPLING_ORDER = ("FULL", "A48", "A22", "A16", "F10", "F5", "F2.5")
+
+_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {**CPU_SOURCES, **ENSEMBLE_SOURCES}
 
 Progress = Callable[[str, float], None]
 """Called with a stage (decode, signals, or the name of an analyzer) and the share of it done, 0-1."""
@@ -73,7 +74,8 @@ def analyze(
         profile: sampling rates, and what the results say of the run.
         client: connection to Triton; None when no analyzer needs it (`needed_ensembles`).
         detail: full keeps the densest series.
-        budget_seconds: time for the whole job; every call gets what is left of it.
+        budget_seconds: time for the clip. Every call gets what is left of it; when it is over, decoding stops, and
+            what was covered until then is reported as partial.
         on_progress: told of every stage.
 
     Raises:
@@ -86,13 +88,13 @@ def analyze(
     uploads = any(signal in ENSEMBLE_SOURCES for signal in workers)
     with Decoder(path, profile.base_frame_rate, client.allocate if client and uploads else None) as decoder:
         try:
-            media = _decode(decoder, workers.values(), deadline, on_progress)
+            media, incomplete = _decode(decoder, workers.values(), deadline, on_progress)
         finally:
             for worker in workers.values():
                 worker.abandon()
     found = {}
     for analyzer in analyzers:
-        found[analyzer.name] = _result(analyzer, workers, media, detail)
+        found[analyzer.name] = _result(analyzer, workers, media, incomplete, detail)
         on_progress(analyzer.name, 1.0)
     shots, objects = (workers[kind].signal if kind in workers else None for kind in (Shots, ObjectTracks))
     return Results(
@@ -112,12 +114,19 @@ def _source(signal: type[Signal], client: InferenceClient | None, deadline: Dead
     if signal in CPU_SOURCES:
         return CPU_SOURCES[signal]()
     if client is None:
-        raise UsageError(f"{signal.__name__} comes from a Triton server, and none was given")
+        raise UsageError(f"{signal.signal_name()} comes from a Triton server, and none was given")
     return ENSEMBLE_SOURCES[signal](client, deadline)
 
 
-def _decode(decoder: Decoder, workers: Collection[Worker], deadline: Deadline, on_progress: Progress) -> MediaFacts:
-    """Feed every piece of the clip to whoever consumes it, and wait for the signals."""
+def _decode(
+    decoder: Decoder, workers: Collection[Worker], deadline: Deadline, on_progress: Progress
+) -> tuple[MediaFacts, str | None]:
+    """Feed every piece of the clip to whoever consumes it, and wait for the signals.
+
+    Returns:
+        The clip's facts, and why they do not cover all of it (None when they do).
+    """
+    reason = None
     for worker in workers:
         worker.start(decoder.header)
     for part in decoder:
@@ -127,71 +136,86 @@ def _decode(decoder: Decoder, workers: Collection[Worker], deadline: Deadline, o
             part.release()
         elif isinstance(part, FrameChunk) and decoder.stated_seconds:
             on_progress("decode", min(1.0, float(part.times_seconds[-1]) / decoder.stated_seconds))
-    on_progress("decode", 1.0)
+        if deadline.is_over:
+            reason = "deadline_exceeded"
+            break
+    else:
+        on_progress("decode", 1.0)
     media = decoder.facts()
+    for worker in workers:
+        worker.end(media.duration_seconds, deadline)
     for done, worker in enumerate(workers, 1):
-        worker.finish(media.duration_seconds, deadline)
+        worker.join(deadline)
         on_progress("signals", done / len(workers))
-    return media
+    return media, (reason if media.coverage < 1 else None) or decoder.damage
 
 
 def _result(
-    analyzer: Analyzer, workers: Mapping[type[Signal], Worker], media: MediaFacts, detail: Detail
+    analyzer: Analyzer,
+    workers: Mapping[type[Signal], Worker],
+    media: MediaFacts,
+    incomplete: str | None,
+    detail: Detail,
 ) -> AnalyzerResult[Any, Any]:
     """Run one analyzer on its signals, or say why it cannot run."""
     required = [workers[kind] for kind in analyzer.requires]
+    sources = [*required, *(workers[kind] for kind in analyzer.uses)]
     if failed := next((worker for worker in required if worker.signal is None), None):
         assert failed.error is not None
-        return _failed(analyzer, failed.error.code, str(failed.error))
+        return _failed(analyzer, failed.error.code, str(failed.error), _timings(sources))
     signals = [worker.signal for worker in required if worker.signal is not None]
     evidence = [_evidence(workers[kind]) for kind in analyzer.uses]
     began, cpu_began = time.monotonic(), time.thread_time()
     try:
         finding = analyzer.analyze(*signals, *evidence)
     except Exception as error:
-        return _failed(analyzer, "internal_error", f"{type(error).__name__}: {error}")
+        return _failed(analyzer, "internal_error", f"{type(error).__name__}: {error}", _timings(sources))
     read = [*signals, *(signal for signal in evidence if signal is not None)]
-    sources = [*required, *(workers[kind] for kind in analyzer.uses)]
-    densest = min(read, key=lambda signal: _SAMPLING_ORDER.index(signal.sampling))
+    whole = incomplete is None
     return AnalyzerResult(
         version=analyzer.version,
-        status="ok" if media.coverage >= 1 else "partial",
-        reason=None if media.coverage >= 1 else "truncated_input",
-        message=None
-        if media.coverage >= 1
-        else f"the clip ends at {media.duration_seconds:.2f} s, before its stated end",
+        status="ok" if whole else "partial",
+        reason=incomplete,
+        message=None if whole else f"{media.coverage:.0%} of the clip was analysed, {media.duration_seconds:.2f} s",
         models=tuple(dict.fromkeys(model for signal in read for model in signal.models)),
         parameters={name: value for signal in read for name, value in signal.parameters.items()}
         | dict(analyzer.parameters),
         inputs=Inputs(
-            sampling=densest.sampling,
-            sample_count=densest.sample_count,
-            depends_on=tuple(type(signal).__name__ for signal in read),
+            sampling=signals[0].sampling,
+            sampling_fps=signals[0].sampling_fps,
+            sample_count=signals[0].sample_count,
+            depends_on=tuple(signal.signal_name() for signal in read),
             missing_inputs=tuple(
-                kind.__name__ for kind, signal in zip(analyzer.uses, evidence, strict=True) if signal is None
+                kind.signal_name() for kind, signal in zip(analyzer.uses, evidence, strict=True) if signal is None
             ),
         ),
-        timings=Timings(
-            queue_milliseconds=1000 * sum(worker.queue_seconds for worker in sources),
-            infer_milliseconds=1000 * sum(worker.infer_seconds for worker in sources),
-            cpu_milliseconds=1000 * (sum(worker.cpu_seconds for worker in sources) + time.thread_time() - cpu_began),
-            wall_milliseconds=1000 * (max(worker.wall_seconds for worker in sources) + time.monotonic() - began),
-        ),
+        timings=_timings(sources, time.thread_time() - cpu_began, time.monotonic() - began),
         coverage=media.coverage,
         segments=numbered(analyzer.name, finding.segments),
         series=finding.full_series if detail == "full" and finding.full_series else finding.series,
         summary=finding.summary,
-        warnings=(*_untrained(signals), *finding.warnings),
+        warnings=(*_untrained(signals), *(("hdr_not_tone_mapped",) if media.hdr else ()), *finding.warnings),
     )
 
 
-def _failed(analyzer: Analyzer, reason: str, message: str) -> AnalyzerResult[Any, Any]:
+def _timings(sources: Iterable[Worker], own_cpu_seconds: float = 0.0, own_seconds: float = 0.0) -> Timings:
+    sources = list(sources)
+    return Timings(
+        queue_milliseconds=1000 * max(worker.queue_seconds for worker in sources),
+        infer_milliseconds=1000 * sum(worker.infer_seconds for worker in sources),
+        cpu_milliseconds=1000 * (sum(worker.cpu_seconds for worker in sources) + own_cpu_seconds),
+        wall_milliseconds=1000 * (max(worker.wall_seconds for worker in sources) + own_seconds),
+    )
+
+
+def _failed(analyzer: Analyzer, reason: str, message: str, timings: Timings) -> AnalyzerResult[Any, Any]:
     return AnalyzerResult(
         version=analyzer.version,
         status="failed",
         reason=reason,
         message=message,
         parameters=analyzer.parameters,
+        timings=timings,
     )
 
 
@@ -217,6 +241,7 @@ def _run_facts(analyzers: Sequence[Analyzer], profile: Profile, detail: Detail) 
         "profile": [profile.name, str(profile.base_frame_rate), profile.model_file, profile.models],
         "detail": detail,
         "analyzers": {analyzer.name: [analyzer.version, dict(analyzer.parameters)] for analyzer in analyzers},
+        "sources": {signal.signal_name(): dict(_SOURCES[signal].parameters) for signal in _signals(analyzers)},
     }
     return RunFacts(
         id=str(uuid.uuid4()),

@@ -40,6 +40,7 @@ _WIRE_NAMES = {
     "columns": "cols",
     "confidence_mean": "conf_mean",
     "cut_count": "n_cuts",
+    "damaged_packet_count": "n_damaged",
     "end_seconds": "end",
     "first_seconds": "t0",
     "flash_count": "n_flashes",
@@ -48,11 +49,13 @@ _WIRE_NAMES = {
     "grade_change_count": "n_grade_changes",
     "is_present": "present",
     "is_variable_frame_rate": "vfr",
+    "length_seconds": "dur_s",
     "lightness_mean": "L_mean",
     "parameters": "params",
     "rotation_degrees": "rotation",
     "sample_count": "n",
     "sample_rate_hz": "sr",
+    "sampling_fps": "fps",
     "shot_length_mean_seconds": "asl_mean_s",
     "shot_length_median_seconds": "asl_median_s",
     "shot_length_p10_seconds": "p10_s",
@@ -113,8 +116,10 @@ class Inputs:
     """What an analyzer read."""
 
     sampling: str | None = None
-    """Densest sampling read: FULL, F10, F5, F2.5, A48, A22 or A16; F10 is the profile's base rate. Null: nothing."""
-    sample_count: int = 0
+    """Sampling of its main signal: FULL, F10, F5, F2.5, A48, A22 or A16. Null: nothing was read."""
+    sampling_fps: float | None = None
+    """Frames per second that this is at the profile's rate; null for every frame and for sound."""
+    sample_count: int | None = None
     """Frames read at that sampling."""
     depends_on: tuple[str, ...] = ()
     """Signals read."""
@@ -126,13 +131,13 @@ class Inputs:
 class Timings:
     """Client-measured times of an analyzer and of the sources it alone or with others made work."""
 
-    queue_milliseconds: float = 0.0
-    """Time that pieces of the clip waited for its sources."""
-    infer_milliseconds: float = 0.0
+    queue_milliseconds: float
+    """Longest that a piece of the clip waited for one of its sources."""
+    infer_milliseconds: float
     """Time its sources waited for the server."""
-    cpu_milliseconds: float = 0.0
+    cpu_milliseconds: float
     """CPU time of its sources and its own."""
-    wall_milliseconds: float = 0.0
+    wall_milliseconds: float
     """From the first piece that its sources took to its result."""
 
 
@@ -153,9 +158,9 @@ class AnalyzerResult(Generic[Data, Summary]):
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """Settings of the analyzer and of its sources."""
     inputs: Inputs = Inputs()
-    timings: Timings = Timings()
-    coverage: float = 0.0
-    """Share of the clip's stated duration that was analysed, 0-1."""
+    timings: Timings
+    coverage: float | None = None
+    """Share of the clip that was analysed, 0-1; null when skipped or failed."""
     segments: tuple[Segment[Data], ...] = ()
     """Sorted by start; empty when skipped or failed."""
     series: Series = field(default_factory=Series)

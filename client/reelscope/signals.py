@@ -6,6 +6,7 @@ pixels. Times are seconds from the first displayed PTS, intervals half-open, box
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,10 +28,17 @@ class Signal:
     """Frames or samples read: FULL (every frame), F10, F5, F2.5, A48, A22, A16."""
     sample_count: int
     """How many of them, >= 0."""
+    sampling_fps: float | None = None
+    """Frames per second that this is at the profile's rate; None for every frame and for sound."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """Settings of the source that shaped the signal."""
     models: tuple[ModelProvenance, ...] = ()
     """Models that answered; empty for CPU sources."""
+
+    @classmethod
+    def signal_name(cls) -> str:
+        """Name in results: object_tracks for ObjectTracks."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     @property
     def untrained_models(self) -> tuple[str, ...]:
@@ -44,7 +52,7 @@ class Transition:
 
     kind: TransitionKind
     """dissolve and wipe need a network and are never claimed without one: unknown stands for them."""
-    duration_seconds: float
+    length_seconds: float
     """0 for a hard cut."""
 
 
@@ -133,8 +141,6 @@ class ObjectTracks(Signal):
 
     times_seconds: NDArray[np.float64]
     """[n] sorted."""
-    frame_rate_fps: float
-    """Effective sampling rate."""
     height_over_width: float
     """Shape of the displayed frame, so that speeds can be told in widths."""
     frame: NDArray[np.int64]
@@ -155,7 +161,8 @@ class ObjectTracks(Signal):
     @property
     def step_seconds(self) -> float:
         """Time that one sampled frame stands for."""
-        return 1 / self.frame_rate_fps
+        assert self.sampling_fps is not None
+        return 1 / self.sampling_fps
 
     def tracks(self) -> tuple[tuple[Track, NDArray[np.intp]], ...]:
         """Every track with its rows (in time order), sorted by first appearance."""

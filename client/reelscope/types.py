@@ -192,6 +192,11 @@ class Deadline:
         """Start the clock."""
         self._end = self.clock() + self.seconds
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.clock() >= self._end
+
     def remaining(self, at_most_seconds: float) -> float:
         """Seconds that one call may take: at most `at_most_seconds`, at most what the job has left.
 

@@ -30,7 +30,7 @@ class _End:
 
 
 class Worker:
-    """Runs one source for one clip. `signal` or `error` is there when `finish` has returned."""
+    """Runs one source for one clip. `signal` or `error` is there when `join` has returned, and never both."""
 
     def __init__(self, source: Source[Any]) -> None:
         """Prepare; `start` begins."""
@@ -39,6 +39,7 @@ class Worker:
         self.queue_seconds = 0.0
         self.cpu_seconds = 0.0
         self.wall_seconds = 0.0
+        self._lock = threading.Lock()
         self._source = source
         self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
         self._thread = threading.Thread(target=self._run, name=type(source).__name__, daemon=True)
@@ -64,17 +65,19 @@ class Worker:
             if not self._put(part, deadline) and isinstance(part, Window):
                 part.release()
 
-    def finish(self, duration_seconds: float, deadline: Deadline) -> None:
-        """Tell the source that the clip has ended, and wait for its signal."""
-        if self._put(_End(duration_seconds), deadline):
-            self._thread.join(_patience_seconds(deadline))
-            if self._thread.is_alive():
-                self._give_up(deadline)
+    def end(self, duration_seconds: float, deadline: Deadline) -> None:
+        """Tell the source that the clip has ended."""
+        self._put(_End(duration_seconds), deadline)
+
+    def join(self, deadline: Deadline) -> None:
+        """Wait for the signal; a source that has none by the job's deadline and a moment of grace is given up."""
+        self._thread.join(_patience_seconds(deadline))
+        if self._thread.is_alive():
+            self._give_up(deadline)
 
     def abandon(self) -> None:
         """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended."""
-        if self.error is None and self.signal is None:
-            self.error = SourceFailed("the job was abandoned")
+        self._settle(None, SourceFailed("the job was abandoned"))
         while self._thread.is_alive():
             try:
                 self._queue.put((time.monotonic(), None), timeout=0.05)
@@ -92,8 +95,15 @@ class Worker:
         return True
 
     def _give_up(self, deadline: Deadline) -> None:
-        if self.signal is None and self.error is None:
-            self.error = DeadlineExceeded(f"{self._thread.name} was not done within the job's {deadline.seconds:g} s")
+        self._settle(
+            None, DeadlineExceeded(f"{self._thread.name} was not done within the job's {deadline.seconds:g} s")
+        )
+
+    def _settle(self, signal: Signal | None, error: ReelscopeError | None) -> None:
+        """Signal or error, whichever comes first, is the outcome; a signal after giving up is dropped."""
+        with self._lock:
+            if self.signal is None and self.error is None:
+                self.signal, self.error = signal, error
 
     def _run(self) -> None:
         began, cpu_began = time.monotonic(), time.thread_time()
@@ -101,7 +111,7 @@ class Worker:
             self._guarded(lambda: self._source.start(self._header))
             while True:
                 queued, item = self._queue.get()
-                self.queue_seconds += time.monotonic() - queued
+                self.queue_seconds = max(self.queue_seconds, time.monotonic() - queued)
                 if item is None:
                     break
                 if isinstance(item, _End):
@@ -117,7 +127,7 @@ class Worker:
             self.wall_seconds = time.monotonic() - began
 
     def _finish(self, duration_seconds: float) -> None:
-        self.signal = self._source.finish(duration_seconds)
+        self._settle(self._source.finish(duration_seconds), None)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         if self.error is not None:
@@ -125,10 +135,11 @@ class Worker:
         try:
             step()
         except ReelscopeError as error:
-            self.error = error
+            self._settle(None, error)
         except Exception as error:
-            self.error = SourceFailed(f"{self._thread.name}: {type(error).__name__}: {error}")
-            self.error.__cause__ = error
+            failure = SourceFailed(f"{self._thread.name}: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._settle(None, failure)
 
     def _discard(self) -> None:
         while True:

@@ -144,7 +144,7 @@ def test_same_again():
 
 
 def test_a_held_frame_counts_for_as_long_as_it_is_shown():
-    frames = [np.full((64, 36, 3), (200, 40, 40), np.uint8)] + flat((40, 40, 200), 30)
+    frames = [*flat((200, 40, 40), 1), *flat((40, 40, 200), 30)]
     colors = measure(ColorSource(), frames, times=[0.0, *(9 + np.arange(30) / 30)])
     shots = measure(ShotSource(), frames, times=[0.0, *(9 + np.arange(30) / 30)])
     finding = color_analysis.analyze(colors, shots)

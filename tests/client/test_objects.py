@@ -148,9 +148,34 @@ def test_nothing_found():
     assert finding.summary.max_concurrent == 0
 
 
+@pytest.mark.parametrize(("score", "found"), [(0.8, 1), (0.3, 0)])
+def test_seen_in_one_frame_only(score, found):
+    """A confident box is something that was there; a weak one is more likely nothing."""
+
+    def boxes_at(sample):
+        if sample == 7:
+            yield (CUP, score, 100, 100, 300, 300)
+
+    finding = object_detection.analyze(track(Detector(boxes_at, 10), 20))
+    assert len(finding.segments) == found
+    assert finding.summary.unique_per_class == ({"cup": 1} if found else {})
+    assert all(segment.data.speed_percent_width_per_second is None for segment in finding.segments)
+
+
 def test_one_frame():
     finding = object_detection.analyze(track(Detector(moving(10), 10), 1))
-    assert finding.segments == (), "one box is no track"
+    assert finding.summary.unique_per_class == {"cat": 1, "cup": 1}
+    assert finding.summary.max_concurrent == 2
+
+
+def test_screen_time_ends_with_the_clip():
+    source = ObjectSource(Detector(moving(5), 5), Deadline(60))
+    source.start(header([np.zeros((HEIGHT, WIDTH, 3), np.uint8)], base_frame_rate=5))
+    source._client.windows = windows(2, 5)
+    for window in source._client.windows:
+        source.push(window)
+    finding = object_detection.analyze(source.finish(0.25))
+    assert all(segment.data.screen_time_seconds == pytest.approx(0.25) for segment in finding.segments)
 
 
 def test_random_weights_claim_nothing():

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import clips
-from reelscope import pipeline, settings
+from reelscope import pipeline, settings, worker
 from reelscope.analyzers.base import Analyzer, Finding
+from reelscope.decode import Decoder
 from reelscope.errors import ModelUnavailable, UsageError
-from reelscope.signals import FrameColors, ObjectTracks, Shots
+from reelscope.signals import FrameColors, Shots
 from reelscope.sources import CPU_SOURCES
 from reelscope.sources.base import Source
 from reelscope.sources.shots import ShotSource
-from reelscope.types import FrameChunk, ModelProvenance
+from reelscope.types import Deadline, FrameChunk, ModelProvenance
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,35 @@ def test_a_hung_source_fails_at_the_deadline(clip, monkeypatch):
     assert results.analyzers["cut_analysis"].status == "ok"
 
 
+def test_a_job_out_of_time_reports_what_it_covered(tmp_path):
+    clip = clips.write(tmp_path / "long.mp4", clips.pan(1, 900, px_per_frame=1))
+    began = time.monotonic()
+    found = run(clip, ["cut_analysis"], budget_seconds=0.2).analyzers["cut_analysis"]
+    assert time.monotonic() - began < 5
+    assert (found.status, found.reason) == ("partial", "deadline_exceeded")
+    assert 0 < found.coverage < 1
+
+
+def test_a_signal_after_giving_up_is_dropped(clip, monkeypatch):
+    class Late(ShotSource):
+        def finish(self, duration_seconds):
+            time.sleep(1.0)
+            return super().finish(duration_seconds)
+
+    monkeypatch.setattr(worker, "GRACE_SECONDS", 0.1)
+    late = worker.Worker(Late())
+    deadline = Deadline(0.3)
+    with Decoder(clip, Fraction(5), None) as decoder:
+        late.start(decoder.header)
+        for part in decoder:
+            late.offer(part, deadline)
+        late.end(2.0, deadline)
+        late.join(deadline)
+    assert late.error is not None
+    time.sleep(1.2)
+    assert late.signal is None
+
+
 def toy(analyze, requires=(Shots,), uses=()):
     return Analyzer(
         name="toy",
@@ -139,7 +170,7 @@ def test_untrained_evidence_is_absent(clip, monkeypatch):
     result = run(clip, analyzers=(used,)).analyzers["toy"]
     assert seen == [None]
     assert result.status == "ok"
-    assert result.inputs.missing_inputs == ("Shots",)
+    assert result.inputs.missing_inputs == ("shots",)
     assert result.models == ()
     assert result.warnings == ()
 
@@ -154,7 +185,7 @@ def test_absent_evidence_is_named(clip, monkeypatch):
     used = toy(lambda shots, colors: Finding(segments=(), summary=int(colors is None)), (Shots,), (FrameColors,))
     result = run(clip, analyzers=(used,)).analyzers["toy"]
     assert (result.status, result.summary) == ("ok", 1)
-    assert result.inputs.missing_inputs == ("FrameColors",)
+    assert result.inputs.missing_inputs == ("frame_colors",)
 
 
 def test_a_truncated_clip_is_partial(tmp_path):
@@ -170,7 +201,7 @@ def test_a_truncated_clip_is_partial(tmp_path):
 def test_a_server_is_asked_for_when_needed(clip):
     assert pipeline.needed_ensembles(pipeline.select(["cut_analysis"])) == ()
     assert pipeline.needed_ensembles(pipeline.select(None)) == ("detections",)
-    with pytest.raises(UsageError, match=ObjectTracks.__name__):
+    with pytest.raises(UsageError, match="object_tracks"):
         run(clip, ["object_detection"])
 
 

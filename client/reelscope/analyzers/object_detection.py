@@ -37,7 +37,7 @@ class ObjectData:
     area_percent: float
     """Mean box area, percent of the frame."""
     screen_time_seconds: float
-    """Time in which it was detected: sampled frames times sampling step."""
+    """Time in which it was detected: a sampling step for each sampled frame, within the clip."""
     speed_percent_width_per_second: float | None
     """Median speed of its centre, percent of the frame's width per second; null when seen once."""
     boxes: BoxSeries
@@ -77,7 +77,7 @@ def _segment(track: Track, rows: NDArray[np.intp], objects: ObjectTracks) -> Seg
             class_name=track.label,
             confidence_mean=confidence,
             area_percent=100 * float(areas.mean()),
-            screen_time_seconds=len(rows) * objects.step_seconds,
+            screen_time_seconds=float(np.minimum(objects.step_seconds, objects.duration_seconds - times).sum()),
             speed_percent_width_per_second=_speed(times, boxes, objects.height_over_width),
             boxes=BoxSeries(
                 times_seconds=tuple(times.tolist()),

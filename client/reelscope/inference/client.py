@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from reelscope.errors import DeadlineExceeded, ModelUnavailable, ServerUnreachable
+from reelscope.inference.connection import CONTROL_SECONDS, connect
 from reelscope.inference.memory import SharedBuffer, WindowMemory
 from reelscope.inference.repository import RepositoryClient
-from reelscope.inference.translation import CONTROL_SECONDS, translate
+from reelscope.inference.translation import translate
 from reelscope.types import FrameBuffer, ModelProvenance
 
 
@@ -71,7 +72,7 @@ class InferenceClient:
             ServerUnreachable: no server answers there.
         """
         self.url = url
-        self._client = InferenceServerClient(url)
+        self._client = connect(url)
         try:
             self._client.is_server_live(client_timeout=CONTROL_SECONDS)
         except InferenceServerException as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from reelscope.inference.translation import CONTROL_SECONDS
+from reelscope.inference.connection import CONTROL_SECONDS
 from reelscope.types import WINDOW_FRAMES, FrameBuffer
 
 SHARED_MEMORY = Path("/dev/shm")

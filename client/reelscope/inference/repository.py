@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from google.protobuf import json_format, text_format
-from tritonclient.grpc import InferenceServerClient, model_config_pb2
+from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from reelscope.errors import DeadlineExceeded, ServerUnreachable, UsageError
-from reelscope.inference.translation import CONTROL_SECONDS, translate
+from reelscope.inference.connection import CONTROL_SECONDS, connect
+from reelscope.inference.translation import translate
 
 
 class IndexRow(NamedTuple):
@@ -29,7 +30,7 @@ class RepositoryClient:
 
     def __init__(self, url: str) -> None:
         """Prepare a connection to "host:port"; nothing is sent yet."""
-        self._client = InferenceServerClient(url)
+        self._client = connect(url)
 
     def __enter__(self) -> RepositoryClient:
         """Return the client itself."""

@@ -15,8 +15,6 @@ from reelscope.errors import (
     ServerUnreachable,
 )
 
-CONTROL_SECONDS = 10.0
-"""Longest that a control call (not an inference, not a load) may take."""
 # Triton answers UNAVAILABLE for a full queue and for too long a wait in it, too; only the texts tell them apart.
 _QUEUE_TEXTS = ("exceeds maximum queue size", "request timeout expired", "maximum queue size reached")
 # Texts that gRPC itself, not Triton, gives when nobody listens at the address or the connection broke.

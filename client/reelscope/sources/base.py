@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import ClassVar, Generic, TypeVar
 
-from reelscope.signals import Signal
+from reelscope.signals import Parameter, Signal
 from reelscope.types import AudioChunk, ClipHeader, FrameChunk, Window
 
 Part = TypeVar("Part", FrameChunk, Window, AudioChunk)
@@ -17,6 +18,8 @@ class Source(ABC, Generic[Part]):
 
     consumes: ClassVar[type]
     """FrameChunk, Window or AudioChunk: what `push` is given."""
+    parameters: ClassVar[Mapping[str, Parameter]] = {}
+    """Settings that shape the signal."""
 
     inference_seconds: float = 0.0
     """Time spent waiting for answers of the server so far."""

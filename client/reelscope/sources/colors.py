@@ -44,6 +44,7 @@ class ColorSource(Source[FrameChunk]):
     """Frames of the small track in, `FrameColors` out."""
 
     consumes: ClassVar[type] = FrameChunk
+    parameters = PARAMETERS
 
     def start(self, header: ClipHeader) -> None:
         """Set the sampling rate."""
@@ -76,7 +77,8 @@ class ColorSource(Source[FrameChunk]):
         labs, shares = zip(*self._bins, strict=True)
         return FrameColors(
             sampling=self._sampling,
-            sample_count=len(self._times),
+            sampling_fps=float(self._rate),
+            sample_count=sum(self._on_grid),
             parameters=PARAMETERS,
             times_seconds=np.array(self._times),
             is_on_grid=np.array(self._on_grid),
@@ -93,9 +95,9 @@ class ColorSource(Source[FrameChunk]):
         """Sample the frame on display at every instant of the grid before `end_seconds`, and once if it is abrupt."""
         if self._shown is None:
             return
-        instants = []
-        while (instant := self._grid / self._rate) < end_seconds - 0.0005:  # as the uploaded track rounds
-            instants.append(float(instant))
+        instants: list[float] = []
+        while self._grid / self._rate < end_seconds - 0.0005:  # as the uploaded track rounds
+            instants.append(float(self._grid / self._rate))
             self._grid += 1
         on_grid = bool(instants)
         if not on_grid and self._shown.is_abrupt:

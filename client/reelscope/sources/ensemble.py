@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from reelscope.errors import DeadlineExceeded, ModelUnavailable
 from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope.sources.base import Source
 from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
@@ -85,7 +86,10 @@ class EnsembleSource(Source[Window]):
     def _consume_oldest(self) -> None:
         window, pending = self._pending[0]
         began = time.monotonic()
-        answer = pending.result()
+        try:
+            answer = pending.result()
+        except DeadlineExceeded as error:
+            raise ModelUnavailable(f"{self.ensemble} did not answer in time: {error}") from error
         self.inference_seconds += time.monotonic() - began
         self._pending.popleft()
         times = np.array(window.times_seconds[: window.row_count(self.divisor)])

@@ -28,6 +28,7 @@ class ObjectSource(EnsembleSource):
     model = "object_yolov8"
     outputs = ("boxes_xyxy", "scores", "class_ids", "count")
     divisor = 1
+    parameters = PARAMETERS
 
     def start(self, header: ClipHeader) -> None:
         """Create the tracker."""
@@ -56,11 +57,11 @@ class ObjectSource(EnsembleSource):
         rows = np.concatenate([np.empty((0, 7)), *self._rows])
         return ObjectTracks(
             sampling=self._sampling,
+            sampling_fps=float(self._rate),
             sample_count=len(self._times),
             parameters=PARAMETERS,
             models=self.models(),
             times_seconds=np.array(self._times),
-            frame_rate_fps=float(self._rate),
             height_over_width=float(self._size[1] / self._size[0]),
             frame=rows[:, 0].astype(np.int64),
             boxes_xyxy=rows[:, 1:5],

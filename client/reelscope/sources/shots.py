@@ -90,13 +90,14 @@ class _Frames:
 class _Boundary:
     frame: int
     kind: TransitionKind
-    duration_seconds: float
+    length_seconds: float
 
 
 class ShotSource(Source[FrameChunk]):
     """Every frame in, `Shots` out. Keeps about 2 KB per frame."""
 
     consumes: ClassVar[type] = FrameChunk
+    parameters = PARAMETERS
 
     def start(self, header: ClipHeader) -> None:
         """Create the detector."""
@@ -299,7 +300,7 @@ def _shots(boundaries: list[_Boundary], frames: _Frames, duration_seconds: float
     for k, (frame_in, frame_out) in enumerate(zip(starts, ends, strict=True)):
         transition, score = None, None
         if k:
-            transition = Transition(kind=boundaries[k - 1].kind, duration_seconds=boundaries[k - 1].duration_seconds)
+            transition = Transition(kind=boundaries[k - 1].kind, length_seconds=boundaries[k - 1].length_seconds)
             score = min(1.0, max(0.0, 1 - frames.correlation(frame_in - 1, frame_in)))
         shots.append(
             Shot(

@@ -13,6 +13,8 @@ from reelscope.signals import Parameter
 MIN_SCORE = 0.25
 """A box from this score on may start a track (ultralytics' default, too)."""
 MIN_MATCH_IOU = 0.1
+LONE_MIN_SCORE = 0.5
+"""A box that joined no track is a track of its own from this score on: something seen in one sampled frame only."""
 LOST_SECONDS = 1.0
 """How long a track without boxes is kept for re-association."""
 
@@ -20,6 +22,7 @@ PARAMETERS: dict[str, Parameter] = {
     "track_min_score": MIN_SCORE,
     "track_min_iou": MIN_MATCH_IOU,
     "track_lost_seconds": LOST_SECONDS,
+    "track_lone_min_score": LONE_MIN_SCORE,
 }
 
 
@@ -43,6 +46,7 @@ class Tracker:
         )
         self._ids: list[NDArray[np.int64]] = []
         self._boxes: list[NDArray[np.float64]] = []
+        self._scores: list[NDArray[np.float64]] = []
         self._known: set[int] = set()
 
     def update(self, boxes_xyxy: NDArray[np.float64], scores: NDArray[np.float64], time_seconds: float) -> None:
@@ -57,10 +61,14 @@ class Tracker:
         self._name_births(ids, boxes_xyxy)
         self._ids.append(ids)
         self._boxes.append(boxes_xyxy)
+        self._scores.append(scores)
 
     def track_ids(self) -> NDArray[np.int64]:
-        """Ids of all boxes fed so far, in order: >= 0, or -1 for a box that joined no track."""
-        return np.concatenate([np.empty(0, np.int64), *self._ids])
+        """Ids of all boxes fed so far, in order: >= 0, or -1 for a weak box that joined no track."""
+        ids = np.concatenate([np.empty(0, np.int64), *self._ids])
+        lone = (ids < 0) & (np.concatenate([np.empty(0), *self._scores]) >= LONE_MIN_SCORE)
+        ids[lone] = ids.max(initial=-1) + 1 + np.arange(lone.sum())
+        return ids
 
     def _name_births(self, ids: NDArray[np.int64], boxes: NDArray[np.float64]) -> None:
         """The library names a track at its second box: give the first one, in the frame before, the same name."""

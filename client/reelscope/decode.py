@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -26,17 +26,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from reelscope.errors import InputNotFound, InputUnreadable, NoVideoStream
-from reelscope.types import (
-    WINDOW_FRAMES,
-    AudioChunk,
-    AudioFacts,
-    ClipHeader,
-    FrameBuffer,
-    FrameChunk,
-    MediaFacts,
-    Window,
-    nested_order,
-)
+from reelscope.sampler import Allocate, Sampler
+from reelscope.types import AudioChunk, AudioFacts, ClipHeader, FrameChunk, MediaFacts, Window
 
 SMALL_LONG_SIDE_PX = 320
 UPLOAD_LONG_SIDE_PX = 1280
@@ -49,9 +40,6 @@ _HDR_TRANSFER = {16: "pq", 18: "hlg"}
 """H.273 transfer characteristics that mean HDR."""
 _SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Without full chroma swscale takes a faster path that darkens every channel by one to two grey levels."""
-
-Allocate = Callable[[int, int], FrameBuffer]
-"""(height, width) -> a buffer for one window."""
 
 
 class Decoder:
@@ -89,7 +77,7 @@ class Decoder:
         self._size = _displayed_size(first, self._video.sample_aspect_ratio, self._rotation)
         self._audio_start: float | None = None
         self._to_small = _ToRgb(_fitted(self._size, SMALL_LONG_SIDE_PX), self._rotation)
-        self._sampler = _Sampler(
+        self._sampler = Sampler(
             _ToRgb(_fitted(self._size, UPLOAD_LONG_SIDE_PX), self._rotation), base_frame_rate, allocate
         )
         self.header = ClipHeader(
@@ -248,56 +236,6 @@ class _ToRgb:
         plane = scaled.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
         return np.rot90(rows.reshape(height, width, 3), k=self._turns)
-
-
-class _Sampler:
-    """Fills windows with the frame shown at k/rate seconds, k = 0, 1, 2, ..."""
-
-    def __init__(self, to_rgb: _ToRgb, rate: Fraction, allocate: Allocate | None) -> None:
-        self._to_rgb, self._rate, self._allocate = to_rgb, rate, allocate
-        self._next = 0
-        self._buffer: FrameBuffer | None = None
-        self._rows = np.argsort(nested_order(WINDOW_FRAMES))
-        self._shown: Any = None
-        self._image: NDArray[np.uint8] | None = None
-
-    def show(self, frame: Any) -> None:
-        """Put a frame on display; it is converted only when a sample falls into its time, and then once."""
-        self._shown, self._image = frame, None
-
-    def advance(self, until_seconds: float) -> Iterator[Window]:
-        """Place every sample before `until_seconds`: what was shown is shown until then."""
-        # 0.5 ms: a frame whose PTS the container rounded up past its instant still counts as shown at it.
-        if self._allocate is None:
-            return
-        while self._shown is not None and self._next / self._rate < until_seconds - 0.0005:
-            if self._image is None:
-                self._image = self._to_rgb(self._shown)
-            if self._buffer is None:
-                self._buffer = self._allocate(*self._image.shape[:2])
-            slot = self._next % WINDOW_FRAMES
-            self._buffer.array[self._rows[slot]] = self._image
-            self._next += 1
-            if slot == WINDOW_FRAMES - 1:
-                yield self._window(WINDOW_FRAMES)
-
-    def last(self) -> Iterator[Window]:
-        """The window that the end of the clip left unfilled, its rows moved together."""
-        if self._buffer is not None:
-            count = (self._next - 1) % WINDOW_FRAMES + 1
-            rows = self._rows[list(nested_order(count))]
-            self._buffer.array[:count] = self._buffer.array[rows]
-            yield self._window(count)
-
-    def _window(self, count: int) -> Window:
-        assert self._buffer is not None
-        buffer, self._buffer = self._buffer, None
-        return Window(buffer, self._next - count, count, self._rate)
-
-    def close(self) -> None:
-        if self._buffer is not None:
-            self._buffer.close()
-            self._buffer = None
 
 
 def _what(path: Path) -> str:

@@ -20,7 +20,7 @@ EXPORT = CHECKOUT / "export" / "reelscope_export"
 LAYERS = (
     {"errors"},
     {"types", "settings"},
-    {"signals", "inference"},
+    {"signals", "inference", "sampler"},
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker"},
     {"pipeline", "check"},

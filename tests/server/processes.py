@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from reelscope.embedded.supervisor import ProcessIdentity
+from reelscope.processes import ProcessIdentity
 
 
 def of_server(marker: str) -> list[str]:

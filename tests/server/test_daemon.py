@@ -12,8 +12,8 @@ import textwrap
 import processes
 import pytest
 import tiny_models
-from conftest import a_profile
 
+from conftest import a_profile
 from reelscope import embedded, settings
 from reelscope.embedded import daemon
 from reelscope.errors import UsageError
@@ -60,8 +60,13 @@ def test_two_commands_at_once_start_one_server_that_outlives_them(deployment):
     assert embedded.up(PROFILE) == status.record
     with pytest.raises(UsageError, match="profile test runs already"):
         embedded.up(a_profile(name="other", models=("add",)))
-    with pytest.raises(UsageError, match="runs already"):
+    with pytest.raises(UsageError, match="without HTTP runs already"):
         embedded.up(PROFILE, http=True)
+    assert status.record.repository == str(deployment / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REELSCOPE_REPOSITORY", str(deployment / "others"))
+        with pytest.raises(UsageError, match=f"with the models of {deployment / 'models'} runs already"):
+            embedded.up(PROFILE)
     assert embedded.down()
     assert embedded.running() is None
     assert embedded.status() is None

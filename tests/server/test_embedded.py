@@ -14,13 +14,14 @@ import urllib.request
 import processes
 import pytest
 import tiny_models
-from conftest import WORKING, a_profile
 
+from conftest import WORKING, a_profile
 from reelscope.embedded import EmbeddedServer, installation
 from reelscope.embedded import server as server_module
-from reelscope.embedded.supervisor import ProcessIdentity, shared_memory_prefix, sweep_shared_memory
+from reelscope.embedded.supervisor import sweep_shared_memory
 from reelscope.errors import ModelNotBuilt, ServerError, ServerStartFailed, UsageError
 from reelscope.inference import RepositoryClient
+from reelscope.processes import ProcessIdentity
 
 
 @pytest.fixture
@@ -222,7 +223,7 @@ def test_only_the_last_logs_are_kept(tmp_path):
 def test_shared_memory_of_the_dead_is_swept_and_of_the_living_kept(tmp_path):
     me = ProcessIdentity.of(os.getpid())
     dead = ProcessIdentity(me.pid, me.start_ticks - 1)
-    names = [f"{shared_memory_prefix(owner)}test" for owner in (me, dead)]
+    names = [f"{owner.prefix('reelscope')}test" for owner in (me, dead)]
     for name in names:
         (processes.Path("/dev/shm") / name).write_bytes(b"")
     sweep_shared_memory()

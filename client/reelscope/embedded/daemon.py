@@ -19,8 +19,9 @@ from pathlib import Path
 from reelscope import settings
 from reelscope.embedded import supervisor
 from reelscope.embedded.server import EmbeddedServer, Progress
-from reelscope.embedded.supervisor import ProcessIdentity, sweep_shared_memory
+from reelscope.embedded.supervisor import sweep_shared_memory
 from reelscope.errors import ServerUnreachable, UsageError
+from reelscope.processes import ProcessIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class ServerRecord:
     """A detached server, as recorded in the state folder."""
 
     profile: str
+    repository: str
+    """Model repository that it serves, an absolute path."""
     grpc_url: str
     metrics_url: str
     http_url: str
@@ -46,6 +49,14 @@ class ServerRecord:
     def supervisor(self) -> ProcessIdentity:
         """The process to signal."""
         return ProcessIdentity(self.supervisor_pid, self.supervisor_start_ticks)
+
+    def mismatch(self, profile: settings.Profile, http: bool = False) -> str | None:
+        """Say in what the server differs from the one that would be started now; None when it does not."""
+        if self.profile != profile.name:
+            return f"with profile {self.profile}"
+        if self.repository != _repository():
+            return f"with the models of {self.repository}"
+        return "without HTTP" if http and not self.http_url else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +81,20 @@ def up(profile: settings.Profile, http: bool = False, on_progress: Progress | No
     A command that dies before the server is ready takes it along.
 
     Raises:
-        UsageError: a server with another profile, or without the HTTP asked for, runs already.
+        UsageError: a server with another profile or repository, or without the HTTP asked for, runs already.
         ServerStartFailed, ModelNotBuilt: see `EmbeddedServer.start`.
     """
     with _lock():
         if record := running():
-            if record.profile != profile.name or (http and not record.http_url):
-                raise UsageError(
-                    f"a server with profile {record.profile} runs already; end it first: reelscope server down"
-                )
+            if mismatch := record.mismatch(profile, http):
+                raise UsageError(f"a server {mismatch} runs already; end it first: reelscope server down")
             return record
         server = EmbeddedServer(profile, http=http, on_progress=on_progress)
         server.start()
         try:
             record = ServerRecord(
                 profile=profile.name,
+                repository=_repository(),
                 grpc_url=server.grpc_url,
                 metrics_url=server.metrics_url,
                 http_url=server.http_url,
@@ -155,6 +165,10 @@ def status() -> ServerStatus | None:
             for name, versions in record.versions.items() if is_live else ():
                 models[name] = all(client.is_model_ready(name, version) for version in versions)
     return ServerStatus(record=record, is_live=is_live, models=models)
+
+
+def _repository() -> str:
+    return str(settings.model_repository().resolve())
 
 
 def _path() -> Path:

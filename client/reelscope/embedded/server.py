@@ -18,8 +18,9 @@ from reelscope import settings
 from reelscope.embedded import supervisor
 from reelscope.embedded.deployment import ServedModel, default_repositories, differences, plan
 from reelscope.embedded.installation import backend_folder, find_installation
-from reelscope.embedded.supervisor import ProcessIdentity, sweep_shared_memory
+from reelscope.embedded.supervisor import sweep_shared_memory
 from reelscope.errors import InferenceError, ReelscopeError, ServerError, ServerStartFailed
+from reelscope.processes import ProcessIdentity
 
 if TYPE_CHECKING:
     from reelscope.inference import RepositoryClient

@@ -1,7 +1,7 @@
 """Keeps one tritonserver, and takes it away with everything it leaves behind, however it or its owner ends.
 
-Run as a script by a bare interpreter (`python -I -S supervisor.py OWNER_PID COMMAND...`), so it imports only the
-standard library, is single-threaded, and may set the child up between fork and exec.
+Run as a script by a bare interpreter (`python -I -S supervisor.py OWNER_PID COMMAND...`), so it imports the standard
+library and what needs no more, is single-threaded, and may set the child up between fork and exec.
 
 - Owner gone (exit, crash, SIGKILL): seen by polling the parent's pid; unlike the kernel's parent-death signal this does
   not depend on which *thread* of the owner started us. SIGUSR1 ends the watch: the server outlives its owner.
@@ -22,8 +22,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).resolve().parents[2]))  # a bare interpreter knows no packages
+
+from reelscope.processes import ProcessIdentity, owner
 
 GRACE_SECONDS = 8.0
 """Time between asking tritonserver to end and killing it; above its own --exit-timeout-secs."""
@@ -37,46 +41,11 @@ _NAME = "reelscope"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessIdentity:
-    """A process that cannot be confused with a later one of the same pid."""
-
-    pid: int
-    start_ticks: int
-    """Start time in clock ticks since boot, as in /proc/PID/stat."""
-
-    @classmethod
-    def of(cls, pid: int) -> ProcessIdentity | None:
-        """Identify a running process; None when there is none (a zombie counts as none)."""
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
-
-    def is_alive(self) -> bool:
-        """Return whether this very process still runs."""
-        return ProcessIdentity.of(self.pid) == self
-
-
-def _pid_namespace() -> int:
-    # Containers may share /dev/shm but not pids: another container's live regions must not look dead to us.
-    return os.stat("/proc/self/ns/pid").st_ino
-
-
-def shared_memory_prefix(owner: ProcessIdentity) -> str:
-    """Prefix of the names of all shared memory that belongs to one supervisor."""
-    return f"{_NAME}-{_pid_namespace()}-{owner.pid}-{owner.start_ticks}-"
-
-
 def sweep_shared_memory(of: ProcessIdentity | None = None) -> None:
     """Remove the shared memory of dead supervisors, and of the one named (dead or alive)."""
-    own = shared_memory_prefix(of) if of else None
-    for region in _SHARED_MEMORY.glob(f"{_NAME}-{_pid_namespace()}-*"):
-        pid, ticks, *_ = [*region.name.split("-")[2:], "", ""]
-        if not (pid.isdigit() and ticks.isdigit()):
-            continue
-        if (own and region.name.startswith(own)) or not ProcessIdentity(int(pid), int(ticks)).is_alive():
+    for region in _SHARED_MEMORY.glob(f"{_NAME}-*"):
+        process = owner(region.name, _NAME)
+        if process is not None and (process == of or not process.is_alive()):
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 region.unlink()
 
@@ -130,7 +99,7 @@ def main(owner_pid: int, command: list[str]) -> int:
     identity = ProcessIdentity.of(os.getpid())
     assert identity is not None
     sweep_shared_memory()
-    prefix = shared_memory_prefix(identity)
+    prefix = identity.prefix(_NAME)
     server = _start([*command, f"--backend-config=python,shm-region-prefix-name={prefix}"])
     print(server.pid, flush=True)
     os.dup2(2, 1)

@@ -15,8 +15,10 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from reelscope.inference.connection import CONTROL_SECONDS
+from reelscope.processes import ProcessIdentity, owner
 from reelscope.types import WINDOW_FRAMES, FrameBuffer
 
+_NAME = "reelscope-window"
 SHARED_MEMORY = Path("/dev/shm")
 """Where POSIX shared memory lives on Linux: shm_open("/name") opens this folder's file."""
 
@@ -37,7 +39,9 @@ class Region:
 
     def __init__(self, client: InferenceServerClient, size: int) -> None:
         """Create and register a region; its name disappears at once, so that not even a crash leaves it behind."""
-        self.name = f"reelscope-{secrets.token_hex(8)}"
+        process = ProcessIdentity.of(os.getpid())
+        assert process is not None
+        self.name = process.prefix(_NAME) + secrets.token_hex(8)
         self.size = size
         file = SHARED_MEMORY / self.name
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
@@ -91,6 +95,8 @@ class WindowMemory:
         shape = (WINDOW_FRAMES, height, width, 3)
         if self.is_shared:
             try:
+                if not self._regions:
+                    _unmap_regions_of_the_dead(self._client)
                 return SharedBuffer(self._region(math.prod(shape)), shape, self._free)
             except (InferenceServerException, OSError):
                 self.is_shared = False
@@ -111,3 +117,12 @@ class WindowMemory:
         region = Region(self._client, size)
         self._regions.append(region)
         return region
+
+
+def _unmap_regions_of_the_dead(client: InferenceServerClient) -> None:
+    """Let the server forget windows of killed clients; their memory would stay until it ends."""
+    for name in client.get_system_shared_memory_status(client_timeout=CONTROL_SECONDS).regions:
+        process = owner(name, _NAME)
+        if process is not None and not process.is_alive():
+            with contextlib.suppress(InferenceServerException):  # another client was faster
+                client.unregister_system_shared_memory(name, client_timeout=CONTROL_SECONDS)

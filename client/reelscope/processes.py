@@ -1,0 +1,45 @@
+"""Processes told apart for good: by pid, start and pid namespace. Standard library only: the supervisor runs bare."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process that cannot be confused with a later one of the same pid."""
+
+    pid: int
+    start_ticks: int
+    """Start time in clock ticks since boot, as in /proc/PID/stat."""
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessIdentity | None:
+        """Identify a running process; None when there is none (a zombie counts as none)."""
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+
+    def is_alive(self) -> bool:
+        """Return whether this very process still runs."""
+        return ProcessIdentity.of(self.pid) == self
+
+    def prefix(self, kind: str) -> str:
+        """Start of the names of what belongs to this process: kind-<pid namespace>-<pid>-<start ticks>-."""
+        return f"{kind}-{_pid_namespace()}-{self.pid}-{self.start_ticks}-"
+
+
+def owner(name: str, kind: str) -> ProcessIdentity | None:
+    """The process that a name made with `prefix` belongs to; None for a foreign name or pid namespace."""
+    head = f"{kind}-{_pid_namespace()}-"
+    pid, ticks, *_ = [*name.removeprefix(head).split("-"), "", ""] if name.startswith(head) else ["", ""]
+    return ProcessIdentity(int(pid), int(ticks)) if pid.isdigit() and ticks.isdigit() else None
+
+
+def _pid_namespace() -> int:
+    # Containers may share /dev/shm but not pids: another container's live regions must not look dead to us.
+    return os.stat("/proc/self/ns/pid").st_ino

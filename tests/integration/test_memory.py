@@ -1,0 +1,42 @@
+"""Shared memory between client and server: what a killed client left is given back, a proxy is passed by."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from reelscope.inference import InferenceClient
+from reelscope.inference.connection import connect
+
+HOLD_WINDOWS = """
+import sys, time
+from reelscope.inference import InferenceClient
+client = InferenceClient(sys.argv[1])
+held = [client.allocate(72, 128) for _ in range(3)]
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_windows_of_a_killed_client_are_unmapped(server):
+    before = len(connect(server.grpc_url).get_system_shared_memory_status().regions)
+    command = [sys.executable, "-c", HOLD_WINDOWS, server.grpc_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout.readline() == "held\n"
+        assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) == before + 3
+        killed.kill()
+    with InferenceClient(server.grpc_url) as client:
+        client.allocate(72, 128)
+        assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) <= before + 1
+    assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) <= before
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_a_proxy_in_the_environment_is_passed_by(server, monkeypatch, variable):
+    """gRPC would send loopback traffic to it, too."""
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with InferenceClient(server.grpc_url) as client:
+        assert client.allocate(72, 128).array.shape == (20, 72, 128, 3)
+        assert client.uses_shared_memory

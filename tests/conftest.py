@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from places import CHECKOUT
+from reelscope_export import paths
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +18,7 @@ def weights_cache() -> Iterator[None]:
     """A cache of our own: trained weights of the user must not decide what the tests see."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REELSCOPE_WEIGHTS", str(CHECKOUT / "out" / "test" / "weights"))
+        paths.isolate_libraries()
         yield
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,22 @@ from reelscope.analyzers import ANALYZERS
 from reelscope.results import json_schema
 
 Values = Mapping[str, Any]
+INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9")
+ALONE = tuple(name for name in INVARIANTS if name not in ("I7", "I8"))
+"""Those that one file tells of by itself."""
 TIME_TOLERANCE_SECONDS = 0.001
+BOX_TOLERANCE = 0.001
+SHARE_TOLERANCE = 0.01
 TWIN_TOLERANCE_SECONDS = 1 / 30
 TWIN_DELTA_E = 4.0
 TWIN_IOU = 0.95
+_HEX = re.compile(r"#[0-9a-f]{6}")
+_COVERAGE_FITS: dict[str, Callable[[float | None], bool]] = {
+    "ok": lambda coverage: coverage == 1,
+    "partial": lambda coverage: coverage is not None and 0 <= coverage < 1,
+    "skipped": lambda coverage: coverage is None,
+    "failed": lambda coverage: coverage is None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +52,37 @@ class Violation:
     message: str
 
 
+def misfits(results: Values, file: str = "") -> list[Violation]:
+    """Check I1; `file` is named in front of every place. What does not fit cannot be checked any further."""
+    found = []
+    try:
+        json.dumps(results, allow_nan=False)
+    except ValueError as error:
+        found.append(("$", str(error)))
+    validator = jsonschema.Draft202012Validator(json_schema(ANALYZERS))
+    found += [(misfit.json_path, misfit.message[:200]) for misfit in validator.iter_errors(results)]
+    if results.get("analyzers") == {}:
+        found.append(("$.analyzers", "empty"))
+    return [Violation("I1", f"{file}: {where}" if file else where, message) for where, message in found]
+
+
 def check(results: Values) -> list[Violation]:
-    """Check I1-I6 and I9; an empty list is a pass."""
-    violations = list(_schema(results))
-    if violations:
-        return violations  # the other checks read the file as the schema promises it
-    return [violation for rule in (_times, _scores, _reasons, _shots, _ids, _coherence) for violation in rule(results)]
+    """Check I1-I6 and I9; an empty list is a pass. A file that breaks I1 is not checked for the others."""
+    rules = (_times, _scores, _reasons, _shots, _ids, _coherence)
+    return misfits(results) or [violation for rule in rules for violation in rule(results)]
 
 
 def check_rerun(results: Values, again: Values) -> list[Violation]:
-    """Check I7: the results of a second run on the same clip."""
-    first, second = (json.dumps(_comparable(values), sort_keys=True) for values in (results, again))
-    if first == second:
-        return []
-    return [Violation("I7", where, "differs between two runs") for where in _differing(_comparable(results), again)]
+    """Check I7: the results of a second run on the same clip; both fit the schema (`misfits`)."""
+    differing = _differing(_comparable(results), _comparable(again))
+    return [Violation("I7", where, "differs between two runs") for where in differing]
 
 
 def check_twin(results: Values, twin: Values, *, is_flipped: bool) -> list[Violation]:
-    """Check I8: the results of the same clip mirrored (`is_flipped`), pre-rotated, or with every frame doubled."""
+    """Check I8: the results of the same clip mirrored (`is_flipped`), pre-rotated, or with every frame doubled.
+
+    Both fit the schema (`misfits`).
+    """
     found = []
     shots, twin_shots = results["shots"], twin["shots"]
     if len(shots) != len(twin_shots):
@@ -70,20 +96,22 @@ def check_twin(results: Values, twin: Values, *, is_flipped: bool) -> list[Viola
     return found
 
 
-def _schema(results: Values) -> Iterator[Violation]:
-    try:
-        json.dumps(results, allow_nan=False)
-    except ValueError as error:
-        yield Violation("I1", "$", str(error))
-    validator = jsonschema.Draft202012Validator(json_schema(ANALYZERS))
-    for misfit in validator.iter_errors(results):
-        yield Violation("I1", misfit.json_path, misfit.message[:200])
-
-
 def _segments(results: Values) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, analyzer in results["analyzers"].items():
         for number, segment in enumerate(analyzer["segments"]):
             yield f"{name}.segments[{number}]", segment
+
+
+def _box_series(segment: Values) -> Values:
+    """Boxes over time, of any analyzer that tells them; empty when the segment has none."""
+    boxes = segment["data"].get("boxes") if isinstance(segment["data"], dict) else None
+    return boxes if isinstance(boxes, dict) and {"t", "xyxy"} <= boxes.keys() else {"t": (), "xyxy": ()}
+
+
+def _palettes(results: Values) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    places = [(where, segment["data"]) for where, segment in _segments(results)]
+    places += [(f"{name}.summary", analyzer["summary"]) for name, analyzer in results["analyzers"].items()]
+    yield from ((f"{where}.palette", data["palette"]) for where, data in places if data and "palette" in data)
 
 
 def _times(results: Values) -> Iterator[Violation]:
@@ -91,6 +119,12 @@ def _times(results: Values) -> Iterator[Violation]:
     for where, segment in _segments(results):
         if not 0 <= segment["start"] < segment["end"] <= end:
             yield Violation("I2", where, f"[{segment['start']}, {segment['end']}) is not within [0, {end})")
+        times, boxes = _box_series(segment)["t"], _box_series(segment)["xyxy"]
+        if len(times) != len(boxes):
+            yield Violation("I2", f"{where}.boxes", f"{len(times)} times, {len(boxes)} boxes")
+        earliest, latest = segment["start"] - TIME_TOLERANCE_SECONDS, segment["end"] + TIME_TOLERANCE_SECONDS
+        if outside := [time for time in times if not earliest <= time <= latest]:
+            yield Violation("I2", f"{where}.boxes.t", f"{outside[0]} s is outside the segment")
     for name, analyzer in results["analyzers"].items():
         starts = [segment["start"] for segment in analyzer["segments"]]
         if starts != sorted(starts):
@@ -101,9 +135,21 @@ def _times(results: Values) -> Iterator[Violation]:
 
 
 def _scores(results: Values) -> Iterator[Violation]:
+    shots = ((f"shots[{number}]", shot) for number, shot in enumerate(results["shots"]))
+    for where, scored in (*_segments(results), *shots):
+        if scored["score"] is not None and not 0 <= scored["score"] <= 1:
+            yield Violation("I3", where, f"score {scored['score']}")
+    for where, palette in _palettes(results):
+        shares = [color["share"] for color in palette]
+        if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > SHARE_TOLERANCE:
+            yield Violation("I3", where, f"shares {shares} are not parts of 1")
+        if unreadable := [color["hex"] for color in palette if not _HEX.fullmatch(color["hex"])]:
+            yield Violation("I3", where, f"{unreadable[0]} is not #rrggbb")
+    low, high = -BOX_TOLERANCE, 1 + BOX_TOLERANCE
     for where, segment in _segments(results):
-        if segment["score"] is not None and not 0 <= segment["score"] <= 1:
-            yield Violation("I3", where, f"score {segment['score']}")
+        for x1, y1, x2, y2 in _box_series(segment)["xyxy"]:
+            if not (low <= x1 <= x2 <= high and low <= y1 <= y2 <= high):
+                yield Violation("I3", f"{where}.boxes", f"no box within the frame: {[x1, y1, x2, y2]}")
 
 
 def _reasons(results: Values) -> Iterator[Violation]:
@@ -115,14 +161,26 @@ def _reasons(results: Values) -> Iterator[Violation]:
             yield Violation("I4", name, f"{analyzer['status']} without a summary")
         if (analyzer["reason"] is None) != (analyzer["status"] == "ok"):
             yield Violation("I4", name, f"{analyzer['status']} with reason {analyzer['reason']}")
+        if not _COVERAGE_FITS[analyzer["status"]](analyzer["coverage"]):
+            yield Violation("I4", name, f"{analyzer['status']} with coverage {analyzer['coverage']}")
         lengths = {len(column) for column in analyzer["series"]["cols"].values()}
         if len(lengths) > 1:
             yield Violation("I4", f"{name}.series", f"columns of different lengths: {sorted(lengths)}")
+        untrained = [model["name"] for model in analyzer["models"] if not model["trained"]]
+        for model in untrained:
+            if f"untrained_model:{model}" not in analyzer["warnings"]:
+                yield Violation("I4", name, f"{model} is untrained, and no warning says so")
+        summary = analyzer["summary"] if name == "object_detection" and untrained else None
+        if claimed := [key for key, value in (summary or {}).items() if value is not None]:
+            yield Violation("I4", f"{name}.summary", f"an untrained detector claims {', '.join(claimed)}")
 
 
 def _shots(results: Values) -> Iterator[Violation]:
     shots, duration = results["shots"], results["media"]["duration_s"]
+    cuts = results["analyzers"].get("cut_analysis", {}).get("summary")
     if not shots:
+        if cuts:
+            yield Violation("I5", "shots", "empty, and yet cut_analysis describes them")
         return
     edges = [0.0, *(shot["end"] for shot in shots)]
     for number, (shot, edge) in enumerate(zip(shots, edges, strict=False)):
@@ -130,7 +188,6 @@ def _shots(results: Values) -> Iterator[Violation]:
             yield Violation("I5", f"shots[{number}]", f"starts at {shot['start']} s, the one before ends at {edge} s")
     if abs(edges[-1] - duration) > TIME_TOLERANCE_SECONDS:
         yield Violation("I5", "shots", f"end at {edges[-1]} s, the clip at {duration} s")
-    cuts = results["analyzers"].get("cut_analysis", {}).get("summary")
     if cuts and cuts["n_cuts"] != len(shots) - 1:
         yield Violation("I5", "cut_analysis.summary.n_cuts", f"{cuts['n_cuts']} cuts, {len(shots)} shots")
 
@@ -171,13 +228,12 @@ def _comparable(values: Values) -> dict[str, Any]:
 
 
 def _differing(first: Values, second: Values) -> Iterator[str]:
-    second = _comparable(second)
-    for key in ("schema", "media", "shots", "tracks"):
-        if first[key] != second[key]:
+    for key in {**first, **second}:
+        if key == "analyzers":
+            names = {**first[key], **second[key]}
+            yield from (f"{key}.{name}" for name in names if first[key].get(name) != second[key].get(name))
+        elif first.get(key) != second.get(key):
             yield key
-    for name in {**first["analyzers"], **second["analyzers"]}:
-        if first["analyzers"].get(name) != second["analyzers"].get(name):
-            yield f"analyzers.{name}"
 
 
 def _twin_palettes(results: Values, twin: Values) -> Iterator[Violation]:
@@ -197,21 +253,26 @@ def _delta_e(first: Values, second: Values) -> float:
 
 
 def _twin_objects(results: Values, twin: Values, is_flipped: bool) -> Iterator[Violation]:
-    """Every box of a trained detector has its twin's counterpart."""
+    """Every box of a trained detector has its counterpart in the other file, whichever of the two it is in."""
     first, second = (values["analyzers"].get("object_detection") for values in (results, twin))
     if not first or not second or not all(model["trained"] for model in (*first["models"], *second["models"])):
         return
-    others = [(time, box) for segment in second["segments"] for time, box in _boxes(segment)]
-    for number, segment in enumerate(first["segments"]):
-        for time, (x1, y1, x2, y2) in _boxes(segment):
-            box = (1 - x2, y1, 1 - x1, y2) if is_flipped else (x1, y1, x2, y2)
-            if max((_iou(box, other) for at, other in others if abs(at - time) < 0.01), default=0.0) < TWIN_IOU:
-                where = f"object_detection.segments[{number}]"
-                yield Violation("I8", where, f"its box at {time} s has no counterpart in the twin")
+    if first["status"] != second["status"]:
+        yield Violation("I8", "object_detection", f"{first['status']}, the twin is {second['status']}")
+        return
+    for mine, others, owner, missing_in in ((first, second, "", "the twin"), (second, first, "twin: ", "the original")):
+        known = [(time, box) for segment in others["segments"] for time, box in _boxes(segment)]
+        for number, segment in enumerate(mine["segments"]):
+            for time, (x1, y1, x2, y2) in _boxes(segment):
+                box = (1 - x2, y1, 1 - x1, y2) if is_flipped else (x1, y1, x2, y2)
+                if max((_iou(box, other) for at, other in known if abs(at - time) < 0.01), default=0.0) < TWIN_IOU:
+                    where = f"{owner}object_detection.segments[{number}]"
+                    yield Violation("I8", where, f"its box at {time} s has no counterpart in {missing_in}")
 
 
 def _boxes(segment: Values) -> Iterator[tuple[float, tuple[float, float, float, float]]]:
-    return zip(segment["data"]["boxes"]["t"], segment["data"]["boxes"]["xyxy"], strict=True)
+    # Lists of unequal length are I2's finding; here they must not break the comparison.
+    return zip(segment["data"]["boxes"]["t"], segment["data"]["boxes"]["xyxy"], strict=False)
 
 
 def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:

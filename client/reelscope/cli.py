@@ -1,21 +1,26 @@
 """The command line: analyze, check, analyzers, schema, server.
 
 Exit codes: 0 every requested analyzer is ok, or skipped with a reason; 1 `check` found a violation; 2 usage; 3 results
-are written, but some analyzer failed or is partial; 4 the clip cannot be analysed; 5 no server.
+are written, but some analyzer failed or is partial; 4 the clip cannot be analysed; 5 no server; 130 Ctrl-C; 143
+SIGTERM.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
+import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from reelscope import __version__, settings
 from reelscope.errors import InferenceError, InputError, ReelscopeError, ServerError, UsageError
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     from reelscope.results import Results
 
 OK, VIOLATED, USAGE, INCOMPLETE, BAD_INPUT, NO_SERVER = 0, 1, 2, 3, 4, 5
+INTERRUPTED, TERMINATED = 130, 143
+"""128 plus the number of the signal, as shells report it."""
 
 app = typer.Typer(
     help="Analyse short videos with models served by NVIDIA Triton.\n\n"
@@ -38,8 +45,9 @@ app = typer.Typer(
 server = typer.Typer(help="The local Triton on this machine (loopback only).", no_args_is_help=True)
 app.add_typer(server, name="server")
 
-console = Console()
-errors = Console(stderr=True)
+# Paths, messages and values of files are printed everywhere: brackets and colons in them are no markup.
+console = Console(markup=False, emoji=False, highlight=False)
+errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
 
@@ -51,15 +59,30 @@ def exit_code(error: ReelscopeError) -> int:
     return NO_SERVER if isinstance(error, ServerError | InferenceError) else USAGE
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM arrived; whatever cleans up after Ctrl-C cleans up after this."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break off the cleaning up
+    raise _Terminated
+
+
 @contextlib.contextmanager
 def _reported() -> Iterator[None]:
-    """Turn our errors into one line on stderr and an exit code."""
+    """Turn our errors, Ctrl-C and SIGTERM into one line on stderr and an exit code."""
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except ReelscopeError as error:
-        errors.print(f"[bold red]error[/] ({error.code}): ", end="")
-        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        errors.print(Text.assemble(("error", "bold red"), f" ({error.code}): {error}"), soft_wrap=True)
         raise typer.Exit(exit_code(error)) from error
+    except KeyboardInterrupt as error:
+        is_termination = isinstance(error, _Terminated)
+        errors.print("terminated" if is_termination else "interrupted")
+        raise typer.Exit(TERMINATED if is_termination else INTERRUPTED) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.callback(invoke_without_command=True)
@@ -93,11 +116,13 @@ def analyze(
 
         if detail not in ("standard", "full"):
             raise UsageError(f"--detail is standard or full, not {detail!r}")
-        analyzers = pipeline.select(only.split(",") if only else None)
+        analyzers = pipeline.select(_names(only))
+        address = _address(url)
         chosen = settings.profile(profile)
         with decode.Decoder(clip, chosen.base_frame_rate, None):
             pass  # a clip that cannot be read is refused before a server is started for it
-        with _progress() as show, _client(chosen, url, analyzers, show) as client:
+        file = _writable(output) / "results.json"
+        with _progress() as show, _client(chosen, address, analyzers, show) as client:
             found = pipeline.analyze(
                 clip,
                 analyzers=analyzers,
@@ -107,10 +132,10 @@ def analyze(
                 budget_seconds=timeout,
                 on_progress=show,
             )
-        file = output / "results.json"
         results.write(results.to_json(found, analyzers), file)
         _print_summary(found, analyzers)
-        console.print(f"[bold]{file}[/]  {file.stat().st_size / 1e6:.2f} MB", highlight=False)
+        size = f"  {file.stat().st_size / 1e6:.2f} MB"
+        console.print(Text.assemble((str(file), "bold"), size), soft_wrap=True)
     if any(result.status in ("failed", "partial") for result in found.analyzers.values()):
         raise typer.Exit(INCOMPLETE)
 
@@ -133,23 +158,31 @@ def check(
 
         values = read(results)
         violations = rules.check(values)
-        checked = ["I1", "I2", "I3", "I4", "I5", "I6", "I9"]
-        if rerun:
-            violations += rules.check_rerun(values, read(rerun))
-            checked.append("I7")
-        for twin, is_flipped in ((flipped, True), (rotated, False), (doubled, False)):
-            if twin:
-                violations += rules.check_twin(values, read(twin), is_flipped=is_flipped)
-                checked.append("I8")
+        is_fit = not any(violation.invariant == "I1" for violation in violations)
+        checked = {*rules.ALONE} if is_fit else {"I1"}
+        for second, is_flipped in ((rerun, None), (flipped, True), (rotated, False), (doubled, False)):
+            if second is None:
+                continue
+            others = read(second)
+            if found := rules.misfits(others, str(second)):
+                violations += found
+            elif is_fit and is_flipped is None:
+                violations += rules.check_rerun(values, others)
+                checked.add("I7")
+            elif is_fit:
+                violations += rules.check_twin(values, others, is_flipped=bool(is_flipped))
+                checked.add("I8")
     for violation in violations:
-        console.print(f"[red]{violation.invariant}[/] {violation.where}: {violation.message}", highlight=False)
+        line = Text.assemble((violation.invariant, "red"), f" {violation.where}: {violation.message}")
+        console.print(line, soft_wrap=True)
     broken = {violation.invariant for violation in violations}
-    passed = sorted({*checked} - broken)
-    open_ = [name for name in ("I7", "I8") if name not in checked]
-    console.print(
-        f"{', '.join(passed) or 'none'} hold"
-        + (f"; not checked without a second run: {', '.join(open_)}" if open_ else "")
+    verdicts = (
+        ("{} hold", checked - broken),
+        ("broken: {}", broken),
+        ("not checked: {}", {*rules.INVARIANTS} - checked),
     )
+    said = "; ".join(verdict.format(", ".join(sorted(names))) for verdict, names in verdicts if names)
+    console.print(said, soft_wrap=True)
     if violations:
         raise typer.Exit(VIOLATED)
 
@@ -187,7 +220,8 @@ def server_up(
         with _progress() as show:
             record = embedded.up(settings.profile(profile), http=http, on_progress=_model_lines(show))
     console.print(
-        f"gRPC at [bold]{record.grpc_url}[/], profile {record.profile}, log {record.log_path}", highlight=False
+        Text.assemble("gRPC at ", (record.grpc_url, "bold"), f", profile {record.profile}, log {record.log_path}"),
+        soft_wrap=True,
     )
 
 
@@ -213,10 +247,43 @@ def server_status() -> None:
         raise typer.Exit(NO_SERVER)
     table = Table("model", "ready", title=f"{status.record.grpc_url}, profile {status.record.profile}")
     for model, ready in status.models.items():
-        table.add_row(model, "yes" if ready else "[red]no[/]")
+        table.add_row(model, "yes" if ready else Text("no", "red"))
     console.print(table)
     if not status.is_ready:
         raise typer.Exit(NO_SERVER)
+
+
+def _names(only: str | None) -> list[str] | None:
+    """Analyzers that `--only` names."""
+    if only is None:
+        return None
+    if names := [name.strip() for name in only.split(",") if name.strip()]:
+        return names
+    from reelscope.analyzers import ANALYZERS
+
+    known = ", ".join(sorted(analyzer.name for analyzer in ANALYZERS))
+    raise UsageError(f"--only names no analyzer; there are: {known}")
+
+
+def _address(url: str | None) -> str | None:
+    """The server that `--url` names; gRPC itself would wait for what can never be one."""
+    found = None if url is None else re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", url)
+    if url is not None and not (found and 0 < int(found[1]) < 65536):
+        raise UsageError(f"--url is HOST:PORT of Triton's gRPC endpoint, such as 127.0.0.1:8001, not {url!r}")
+    return url
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, created when missing, once it is known that results can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written to ({error.strerror})") from error
+    if (folder / "results.json").is_dir():
+        raise UsageError(f"{folder / 'results.json'}: cannot be written (is a folder)")
+    return folder
 
 
 @contextlib.contextmanager
@@ -233,17 +300,21 @@ def _client(
     with contextlib.ExitStack() as stack:
         if url is None:
             running = embedded.running()
-            if running is not None and running.profile == profile.name:
+            mismatch = running.mismatch(profile) if running else None
+            if running and not mismatch:
                 url = running.grpc_url
             else:
+                if mismatch:
+                    errors.print(f"the running server is one {mismatch}: starting another for this job", soft_wrap=True)
                 url = stack.enter_context(embedded.EmbeddedServer(profile, on_progress=_model_lines(show))).grpc_url
+                stack.callback(errors.print, "stopping the server")
         yield stack.enter_context(InferenceClient(url))
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
     """A bar per stage; the function it yields takes a stage and its share done, 0-1."""
-    columns = (SpinnerColumn(), TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description:24}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors) as progress:
         tasks = {}
 
@@ -262,19 +333,22 @@ def _model_lines(show: Callable[[str, float], None]) -> Callable[[str, str], Non
 def _print_summary(results: Results, analyzers: Sequence[Analyzer]) -> None:
     media = results.media
     console.print(
-        f"{media.duration_seconds:.2f} s, {media.width}x{media.height}, {media.frame_count} frames"
+        f"{media.duration_seconds:.2f} s, {media.width}x{media.height}, {_counted(media.frame_count, 'frame')}"
         f"{', variable frame rate' if media.is_variable_frame_rate else ''}, "
-        f"{'audio' if media.audio.is_present else 'no audio'}, {len(results.shots)} shots",
-        highlight=False,
+        f"{'audio' if media.audio.is_present else 'no audio'}, {_counted(len(results.shots), 'shot')}",
     )
     table = Table("analyzer", "status", "segments", "wall s", "found")
     for analyzer in analyzers:
         result = results.analyzers[analyzer.name]
         colour = {"ok": "green", "partial": "yellow", "skipped": "dim"}.get(result.status, "red")
-        status = f"[{colour}]{result.status}{'' if result.reason is None else f': {result.reason}'}[/]"
+        status = Text(": ".join(filter(None, (result.status, result.reason))), colour)
         found = result.message if result.summary is None else analyzer.headline(result.summary)
         if untrained := [warning for warning in result.warnings if warning.startswith("untrained_model:")]:
             found = f"{found} ({', '.join(untrained)})"
         seconds = f"{result.timings.wall_milliseconds / 1000:.1f}"
         table.add_row(analyzer.name, status, str(len(result.segments)), seconds, found or "")
     console.print(table)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

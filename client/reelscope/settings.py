@@ -6,6 +6,7 @@ REELSCOPE_STATE        logs and the record of the running embedded server (defau
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tomllib
@@ -33,9 +34,19 @@ def deployment_root() -> Path:
 
 
 def state_folder() -> Path:
-    """Folder of logs and of the record of the running embedded server; created when missing."""
+    """Folder of logs and of the record of the running embedded server; created when missing.
+
+    Raises:
+        UsageError: it cannot be created or written to.
+    """
     folder = Path(os.environ.get("REELSCOPE_STATE") or platformdirs.user_state_path("reelscope"))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        raise UsageError(f"REELSCOPE_STATE, the folder of logs and of the server's record: {folder}: {reason}")
     return folder
 
 
@@ -44,12 +55,18 @@ def model_repository() -> Path:
 
     Outside a checkout the wheel's read-only configs and Python models are copied (when they differ) to the
     repository beside the built files, so that Triton finds both in one folder.
+
+    Raises:
+        UsageError: it cannot be created or written to.
     """
     chosen = os.environ.get("REELSCOPE_REPOSITORY")
-    if chosen is None and is_checkout():
+    if not chosen and is_checkout():
         return _CHECKOUT / "model_repository"
     repository = Path(chosen) if chosen else platformdirs.user_data_path("reelscope") / "model_repository"
-    _mirror_committed_files(deployment_root() / "model_repository", repository)
+    try:
+        _mirror_committed_files(deployment_root() / "model_repository", repository)
+    except OSError as error:
+        raise UsageError(f"REELSCOPE_REPOSITORY, the model repository: {repository}: {error.strerror}") from error
     return repository
 
 

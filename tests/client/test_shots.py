@@ -111,7 +111,7 @@ def test_fade_through_black_is_one_boundary_at_its_midpoint():
     black = [k for k, frame in enumerate(frames) if frame.max() < 20]
     assert boundaries(shots) == [(black[0] + black[-1] + 1) // 2]
     assert kinds(shots) == ["fade"]
-    assert shots.shots[1].transition_in.duration_seconds == pytest.approx(36 / 30, abs=0.15)
+    assert shots.shots[1].transition_in.length_seconds == pytest.approx(36 / 30, abs=0.15)
 
 
 def test_fades_at_the_ends_are_no_boundaries():

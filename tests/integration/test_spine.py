@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tritonclient.grpc as triton
 
 import clips
 from places import CHECKOUT, DEMO
@@ -152,6 +153,8 @@ def test_model_not_built_exits_5_and_names_the_command(cli, tmp_path):
         ("analyze", DEMO, "-o", "x", "--only", "mind_reading"),
         ("analyze", DEMO, "-o", "x", "--profile", "abacus"),
         ("analyze", DEMO, "-o", "x", "--detail", "some"),
+        ("analyze", DEMO, "-o", "x", "--only", ","),
+        ("analyze", DEMO, "-o", "x", "--url", "http://localhost:8001"),
         ("analyze", DEMO),
         ("check", DEMO),
     ],
@@ -197,6 +200,51 @@ def test_server_killed_in_mid_clip(environment):
     assert not Path(f"/proc/{killed[0]}").exists()
 
 
+def job(*arguments: object) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).parent / "reelscope"), "analyze", str(DEMO), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_terminated_job_unregisters_its_memory(server, tmp_path):
+    with triton.InferenceServerClient(server.grpc_url) as client:
+
+        def registered() -> set[str]:
+            return set(client.get_system_shared_memory_status().regions)
+
+        before = registered()
+        process = job("-o", tmp_path, "--url", server.grpc_url)
+        while not registered() - before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.2)  # the server knows a region before the client has been told so
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 143, said
+        assert "Traceback" not in said
+        assert registered() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_job_that_is_ended_stops_its_server(environment, tmp_path, number, code):
+    process = job("-o", tmp_path)
+    servers: list[int] = []
+    while not any(_has_window(pid) for pid in servers) and process.poll() is None:
+        time.sleep(0.02)
+        servers = _descendants(process.pid)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert "stopping the server" in said
+    assert "Traceback" not in said
+    assert len(servers) >= 2
+    assert not [pid for pid in servers if Path(f"/proc/{pid}").exists()]
+
+
+def _descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return [*found, *(below for child in found for below in _descendants(child))]
+
+
 def test_server_killed_in_mid_clip_exits_3_and_the_next_run_works(cli, environment, tmp_path):
     """The same through the command line, on the server that `server up` keeps; then once more without it."""
     done = cli("server", "up")
@@ -205,17 +253,12 @@ def test_server_killed_in_mid_clip_exits_3_and_the_next_run_works(cli, environme
 
     record = embedded.running()
     assert record is not None
-    job = subprocess.Popen(
-        [Path(sys.executable).parent / "reelscope", "analyze", DEMO, "-o", tmp_path / "killed"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not _has_window(record.server_pid) and job.poll() is None:
+    process = job("-o", tmp_path / "killed")
+    while not _has_window(record.server_pid) and process.poll() is None:
         time.sleep(0.02)
     os.kill(record.server_pid, signal.SIGKILL)
-    _, said = job.communicate(timeout=120)
-    assert job.returncode == 3, said
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 3, said
     results = read(tmp_path / "killed" / "results.json")
     assert results["analyzers"]["object_detection"]["reason"] == "model_unavailable"
     assert results["analyzers"]["cut_analysis"]["status"] == "ok"
@@ -227,7 +270,10 @@ def test_server_killed_in_mid_clip_exits_3_and_the_next_run_works(cli, environme
 
 def _has_window(pid: int) -> bool:
     """Whether the server has mapped a window: the region's name is gone by then, its mapping is not."""
-    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return False
     return any("/dev/shm/reelscope-" in line and line.endswith("(deleted)") for line in maps.splitlines())
 
 

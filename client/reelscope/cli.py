@@ -10,29 +10,31 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from reelscope import __version__, settings
-from reelscope.errors import InferenceError, InputError, ReelscopeError, ServerError, UsageError
+from reelscope.errors import UsageError
+from reelscope.terminal import (
+    INCOMPLETE,
+    NO_SERVER,
+    VIOLATED,
+    console,
+    errors,
+    print_summary,
+    progress,
+    reported,
+)
 
 if TYPE_CHECKING:
     from reelscope.analyzers.base import Analyzer
     from reelscope.inference import InferenceClient
-    from reelscope.results import Results
-
-OK, VIOLATED, USAGE, INCOMPLETE, BAD_INPUT, NO_SERVER = 0, 1, 2, 3, 4, 5
-INTERRUPTED, TERMINATED = 130, 143
-"""128 plus the number of the signal, as shells report it."""
 
 app = typer.Typer(
     help="Analyse short videos with models served by NVIDIA Triton.\n\n"
@@ -45,44 +47,7 @@ app = typer.Typer(
 server = typer.Typer(help="The local Triton on this machine (loopback only).", no_args_is_help=True)
 app.add_typer(server, name="server")
 
-# Paths, messages and values of files are printed everywhere: brackets and colons in them are no markup.
-console = Console(markup=False, emoji=False, highlight=False)
-errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
-
 ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
-
-
-def exit_code(error: ReelscopeError) -> int:
-    """Exit code of the command line for an error that ends a command."""
-    if isinstance(error, InputError):
-        return BAD_INPUT
-    return NO_SERVER if isinstance(error, ServerError | InferenceError) else USAGE
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM arrived; whatever cleans up after Ctrl-C cleans up after this."""
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break off the cleaning up
-    raise _Terminated
-
-
-@contextlib.contextmanager
-def _reported() -> Iterator[None]:
-    """Turn our errors, Ctrl-C and SIGTERM into one line on stderr and an exit code."""
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    except ReelscopeError as error:
-        errors.print(Text.assemble(("error", "bold red"), f" ({error.code}): {error}"), soft_wrap=True)
-        raise typer.Exit(exit_code(error)) from error
-    except KeyboardInterrupt as error:
-        is_termination = isinstance(error, _Terminated)
-        errors.print("terminated" if is_termination else "interrupted")
-        raise typer.Exit(TERMINATED if is_termination else INTERRUPTED) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @app.callback(invoke_without_command=True)
@@ -111,7 +76,7 @@ def analyze(
     Exit codes: 0 every analyzer ok (or skipped with a reason), 2 usage, 3 some analyzer failed or is partial,
     4 the clip cannot be analysed, 5 no server.
     """
-    with _reported():
+    with reported():
         from reelscope import decode, pipeline, results
 
         if detail not in ("standard", "full"):
@@ -122,7 +87,7 @@ def analyze(
         with decode.Decoder(clip, chosen.base_frame_rate, None):
             pass  # a clip that cannot be read is refused before a server is started for it
         file = _writable(output) / "results.json"
-        with _progress() as show, _client(chosen, address, analyzers, show) as client:
+        with progress() as show, _client(chosen, address, analyzers, show) as client:
             found = pipeline.analyze(
                 clip,
                 analyzers=analyzers,
@@ -133,7 +98,7 @@ def analyze(
                 on_progress=show,
             )
         results.write(results.to_json(found, analyzers), file)
-        _print_summary(found, analyzers)
+        print_summary(found, analyzers)
         size = f"  {file.stat().st_size / 1e6:.2f} MB"
         console.print(Text.assemble((str(file), "bold"), size), soft_wrap=True)
     if any(result.status in ("failed", "partial") for result in found.analyzers.values()):
@@ -152,7 +117,7 @@ def check(
 
     I7 and I8 compare two runs and are checked when the other run's file is given.
     """
-    with _reported():
+    with reported():
         from reelscope import check as rules
         from reelscope.results import read
 
@@ -214,10 +179,10 @@ def server_up(
     http: Annotated[bool, typer.Option("--http", help="Open Triton's HTTP endpoint as well.")] = False,
 ) -> None:
     """Start the local Triton with every model of the profile, and leave it running."""
-    with _reported():
+    with reported():
         from reelscope import embedded
 
-        with _progress() as show:
+        with progress() as show:
             record = embedded.up(settings.profile(profile), http=http, on_progress=_model_lines(show))
     console.print(
         Text.assemble("gRPC at ", (record.grpc_url, "bold"), f", profile {record.profile}, log {record.log_path}"),
@@ -228,7 +193,7 @@ def server_up(
 @server.command("down")
 def server_down() -> None:
     """Stop the local Triton."""
-    with _reported():
+    with reported():
         from reelscope import embedded
 
         stopped = embedded.down()
@@ -238,7 +203,7 @@ def server_down() -> None:
 @server.command("status")
 def server_status() -> None:
     """Say whether the local Triton runs, and which models are ready. Exit code 5 when it is not ready."""
-    with _reported():
+    with reported():
         from reelscope import embedded
 
         status = embedded.status()
@@ -311,44 +276,5 @@ def _client(
         yield stack.enter_context(InferenceClient(url))
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar per stage; the function it yields takes a stage and its share done, 0-1."""
-    columns = (SpinnerColumn(), TextColumn("{task.description:24}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors) as progress:
-        tasks = {}
-
-        def show(stage: str, share: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=1.0)
-            progress.update(tasks[stage], completed=share)
-
-        yield show
-
-
 def _model_lines(show: Callable[[str, float], None]) -> Callable[[str, str], None]:
     return lambda model, state: show(f"model {model}", 1.0 if state == "ready" else 0.5)
-
-
-def _print_summary(results: Results, analyzers: Sequence[Analyzer]) -> None:
-    media = results.media
-    console.print(
-        f"{media.duration_seconds:.2f} s, {media.width}x{media.height}, {_counted(media.frame_count, 'frame')}"
-        f"{', variable frame rate' if media.is_variable_frame_rate else ''}, "
-        f"{'audio' if media.audio.is_present else 'no audio'}, {_counted(len(results.shots), 'shot')}",
-    )
-    table = Table("analyzer", "status", "segments", "wall s", "found")
-    for analyzer in analyzers:
-        result = results.analyzers[analyzer.name]
-        colour = {"ok": "green", "partial": "yellow", "skipped": "dim"}.get(result.status, "red")
-        status = Text(": ".join(filter(None, (result.status, result.reason))), colour)
-        found = result.message if result.summary is None else analyzer.headline(result.summary)
-        if untrained := [warning for warning in result.warnings if warning.startswith("untrained_model:")]:
-            found = f"{found} ({', '.join(untrained)})"
-        seconds = f"{result.timings.wall_milliseconds / 1000:.1f}"
-        table.add_row(analyzer.name, status, str(len(result.segments)), seconds, found or "")
-    console.print(table)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

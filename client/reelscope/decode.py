@@ -217,7 +217,8 @@ class Decoder:
             # Containers round, and count what edit lists hide.
             missing = self._broken or self.stated_seconds - self._end > 0.1 + 2 * frame_seconds
             whole = self.stated_seconds if missing else self._end
-        return min(1.0, covered / whole)
+        # Below 1 also after rounding, when anything at all is missing.
+        return 1.0 if covered >= whole else min(0.9999, covered / whole)
 
 
 class _ToRgb:

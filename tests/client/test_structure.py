@@ -24,6 +24,7 @@ LAYERS = (
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker"},
     {"pipeline", "check"},
+    {"terminal"},
     {"cli"},
 )
 SOLE_IMPORTERS = {

@@ -215,7 +215,6 @@ def test_a_terminated_job_unregisters_its_memory(server, tmp_path):
         process = job("-o", tmp_path, "--url", server.grpc_url)
         while not registered() - before and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(0.2)  # the server knows a region before the client has been told so
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 143, said

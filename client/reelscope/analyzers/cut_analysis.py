@@ -97,7 +97,8 @@ def analyze(shots: Shots) -> Finding[CutData, CutSummary]:
 def headline(summary: CutSummary) -> str:
     """Say it in a few words."""
     rate = "" if summary.cuts_per_minute is None else f", {summary.cuts_per_minute:.0f} per minute"
-    return f"{summary.cut_count} cuts{rate}, shots of {summary.shot_length_mean_seconds:.2f} s on average"
+    cuts = "1 cut" if summary.cut_count == 1 else f"{summary.cut_count} cuts"
+    return f"{cuts}{rate}, shots of {summary.shot_length_mean_seconds:.2f} s on average"
 
 
 ANALYZER = Analyzer(

@@ -50,6 +50,9 @@ class Region:
             os.posix_fallocate(descriptor, 0, size)
             self.memory = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
             client.register_system_shared_memory(self.name, f"/{self.name}", size, client_timeout=CONTROL_SECONDS)
+        except BaseException:
+            self.destroy(client)  # a signal may have come when the server had it already
+            raise
         finally:
             os.close(descriptor)
             file.unlink()

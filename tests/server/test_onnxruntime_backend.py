@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tiny_models
 import tritonclient.grpc as triton
-from conftest import a_profile
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from conftest import a_profile
 from reelscope.embedded import EmbeddedServer
 from reelscope.errors import InferenceError
 from reelscope.inference import RepositoryClient

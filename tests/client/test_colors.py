@@ -175,3 +175,13 @@ def test_a_rare_colour_among_many_keeps_its_share():
     for rgb in CARD[:4]:
         lab = rgb2lab(rgb[None, None] / 255)[0, 0]
         assert min(deltaE_ciede2000(lab, color.lab) for color in palette) < 3.5
+
+
+def test_two_colours_and_specks_of_others():
+    """More colour bins than clusters, most of them too rare to count."""
+    image = np.concatenate([np.full((64, 72, 3), rgb, np.uint8) for rgb in ((200, 40, 40), (40, 40, 200))])
+    for k in range(6):
+        image[k, 0] = (40 * k, 255 - 40 * k, 100)
+    palette = find([image] * 10).summary.palette
+    assert [color.hex for color in palette[:2]] == ["#2828c8", "#c82828"]
+    assert sum(color.share for color in palette) == pytest.approx(1)

@@ -52,7 +52,13 @@ def test_media_facts(demo_results):
     assert media["sha256"] == hashlib.sha256(DEMO.read_bytes()).hexdigest()
     assert (media["width"], media["height"], media["n_frames"]) == (720, 1280, 300)
     assert media["duration_s"] == pytest.approx(10.0, abs=0.001)
-    assert media["audio"] == {"present": True, "sr": 48000, "channels": 2, "offset_s": pytest.approx(0, abs=0.001)}
+    assert media["audio"] == {
+        "present": True,
+        "sr": 48000,
+        "channels": 2,
+        "offset_s": pytest.approx(0, abs=0.001),
+        "n_damaged": 0,
+    }
 
 
 def test_results_keep_the_invariants(cli, demo_results):

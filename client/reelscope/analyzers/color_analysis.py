@@ -2,9 +2,9 @@
 
 Goal: palette, mood, brand fit. Conventions: sRGB in, CIELAB and XYZ under D65; shares are of the frame's area, 0-1.
 
-Sources: colour difference CIEDE2000; palette by k-means in CIELAB; colourfulness M of Hasler & Suesstrunk (2003): 0 for
-gray, about 15 slightly, 33 moderately, 59 quite, 82 highly, 109 extremely colourful; correlated colour temperature by
-McCamy (1992), distance to the Planckian locus by Krystek (1985).
+Sources: colour difference CIEDE2000; palette by k-means in CIELAB, started by PCA-Part (Su & Dy 2007); colourfulness M
+of Hasler & Suesstrunk (2003): 0 for gray, about 15 slightly, 33 moderately, 59 quite, 82 highly, 109 extremely colourful;
+correlated colour temperature by McCamy (1992), distance to the Planckian locus by Krystek (1985).
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ PARAMETERS: dict[str, Parameter] = {
 
 _POINTS = 8192
 """Points that stand for the bins in k-means."""
-_RESTARTS = 6
 
 Harmony = Literal["achromatic", "monochromatic", "analogous", "complementary", "triadic", "mixed"]
 Key = Literal["high", "middle", "low"]
@@ -152,7 +151,7 @@ def _describe(rows: NDArray[np.int64], colors: FrameColors) -> Colors:
 
 
 def _palette(lab: NDArray[np.float64], share: NDArray[np.float64]) -> tuple[PaletteColor, ...]:
-    """Dominant colours: k-means (k = 5, seeded) in CIELAB, near-equal ones merged."""
+    """Dominant colours: k-means (k = 5) in CIELAB, near-equal ones merged."""
     lab, member = np.unique(lab.round(3), axis=0, return_inverse=True)
     share = np.asarray(np.bincount(member, weights=share), np.float64)
     centers = _k_means(lab, share) if len(lab) > PALETTE_SIZE else lab
@@ -171,17 +170,30 @@ def _palette(lab: NDArray[np.float64], share: NDArray[np.float64]) -> tuple[Pale
 
 
 def _k_means(lab: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centres of the best of several seeded runs, [5, 3]."""
+    """Centres of the clusters, [5, 3]."""
     # Systematic resampling: every bin by its share, also where there are more bins than points.
     points = lab[np.searchsorted(np.cumsum(share) / share.sum(), (np.arange(_POINTS) + 0.5) / _POINTS)]
-    runs = []
-    for seed in range(_RESTARTS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # an emptied cluster keeps its centre and wins no bin below
-            centers, nearest = kmeans2(points, PALETTE_SIZE, iter=30, minit="++", rng=np.random.default_rng(seed))
-        runs.append((float(((points - centers[nearest]) ** 2).sum()), seed, centers))
-    best: NDArray[np.float64] = min(runs, key=lambda run: run[:2])[2]
-    return best
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an emptied cluster keeps its centre and wins no bin later
+        centers, _ = kmeans2(points, _split_means(points), iter=30, minit="matrix")
+    return np.asarray(centers, np.float64)
+
+
+def _split_means(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """First centres without chance, so that like pictures get like palettes: PCA-Part.
+
+    The cluster with the largest squared error is split at its mean, across its principal axis, until there are five.
+    """
+    clusters = [points]
+    while len(clusters) < PALETTE_SIZE:
+        errors = [float(((cluster - cluster.mean(0)) ** 2).sum()) for cluster in clusters]
+        if max(errors) < 1e-6:  # fewer colours than clusters
+            break
+        widest = clusters.pop(int(np.argmax(errors)))
+        centered = widest - widest.mean(0)
+        is_beyond = centered @ np.linalg.eigh(centered.T @ centered)[1][:, -1] > 0
+        clusters += [widest[~is_beyond], widest[is_beyond]]
+    return np.array([cluster.mean(0) for cluster in clusters])
 
 
 def _merged(clusters: list[tuple[NDArray[np.float64], float]]) -> list[tuple[NDArray[np.float64], float]]:

@@ -3,8 +3,8 @@
 Goal: palette, mood, brand fit. Conventions: sRGB in, CIELAB and XYZ under D65; shares are of the frame's area, 0-1.
 
 Sources: colour difference CIEDE2000; palette by k-means in CIELAB, started by PCA-Part (Su & Dy 2007); colourfulness M
-of Hasler & Suesstrunk (2003): 0 for gray, about 15 slightly, 33 moderately, 59 quite, 82 highly, 109 extremely colourful;
-correlated colour temperature by McCamy (1992), distance to the Planckian locus by Krystek (1985).
+of Hasler & Suesstrunk (2003): 0 for gray, about 15 slightly, 33 moderately, 59 quite, 82 highly, 109 extremely
+colourful; correlated colour temperature by McCamy (1992), distance to the Planckian locus by Krystek (1985).
 """
 
 from __future__ import annotations

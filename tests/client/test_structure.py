@@ -177,3 +177,18 @@ def test_an_analyzer_costs_two_places(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert results["analyzers"]["toy"]["summary"] == {"shot_count": 9}
     run("check", tmp_path / "results.json")
+
+
+def test_readme_names_everything():
+    from reelscope.analyzers import ANALYZERS
+
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    for analyzer in ANALYZERS:
+        assert f"| {analyzer.name} | {analyzer.title} |" in readme
+    for model in (CHECKOUT / "model_repository").glob("*/config.pbtxt"):
+        assert f"| {model.parent.name} |" in readme
+    for module in (CLIENT / "settings.py", EXPORT / "paths.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            is_name = isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if is_name and node.value.isupper() and node.value.startswith(("REELSCOPE_", "TRITON_")):
+                assert f"| {node.value} |" in readme

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -189,6 +190,6 @@ def test_readme_names_everything():
         assert f"| {model.parent.name} |" in readme
     for module in (CLIENT / "settings.py", EXPORT / "paths.py"):
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-            is_name = isinstance(node, ast.Constant) and isinstance(node.value, str)
-            if is_name and node.value.isupper() and node.value.startswith(("REELSCOPE_", "TRITON_")):
-                assert f"| {node.value} |" in readme
+            name = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if re.fullmatch("(REELSCOPE|TRITON)_[A-Z]+", name):
+                assert f"| {name} |" in readme

@@ -272,7 +272,7 @@ def _twin_objects(results: Values, twin: Values, is_flipped: bool) -> Iterator[V
 
 def _boxes(segment: Values) -> Iterator[tuple[float, tuple[float, float, float, float]]]:
     # Lists of unequal length are I2's finding; here they must not break the comparison.
-    return zip(segment["data"]["boxes"]["t"], segment["data"]["boxes"]["xyxy"], strict=False)
+    return zip(_box_series(segment)["t"], _box_series(segment)["xyxy"], strict=False)
 
 
 def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from reelscope.errors import InputNotFound, InputUnreadable, NoVideoStream
 from reelscope.sampler import Allocate, Sampler
-from reelscope.types import AudioChunk, AudioFacts, ClipHeader, FrameChunk, MediaFacts, Window
+from reelscope.types import AudioChunk, AudioFacts, ClipHeader, FrameChunk, MediaFacts, Window, fitted_size
 
 SMALL_LONG_SIDE_PX = 320
 UPLOAD_LONG_SIDE_PX = 1280
@@ -65,7 +65,7 @@ class Decoder:
             self._audio = next(iter(self._container.streams.audio), None)
             self._video.thread_type = "AUTO"
             self._bytes_read = self._damaged_video_packets = self._damaged_audio_packets = 0
-            self._broken = False
+            self._reached_end = False
             self._frames = self._decode()
             self._pending: list[Any] = []
             first = self._first_video_frame()
@@ -76,9 +76,9 @@ class Decoder:
         self._rotation = -round(first.rotation) % 360
         self._size = _displayed_size(first, self._video.sample_aspect_ratio, self._rotation)
         self._audio_start: float | None = None
-        self._to_small = _ToRgb(_fitted(self._size, SMALL_LONG_SIDE_PX), self._rotation)
+        self._to_small = _ToRgb(fitted_size(self._size, SMALL_LONG_SIDE_PX), self._rotation)
         self._sampler = Sampler(
-            _ToRgb(_fitted(self._size, UPLOAD_LONG_SIDE_PX), self._rotation), base_frame_rate, allocate
+            _ToRgb(fitted_size(self._size, UPLOAD_LONG_SIDE_PX), self._rotation), base_frame_rate, allocate
         )
         self.header = ClipHeader(
             width=self._size[0],
@@ -125,7 +125,7 @@ class Decoder:
         yield from self._sampler.last()
 
     def facts(self) -> MediaFacts:
-        """Facts of the whole clip; call it when the iteration has ended."""
+        """Facts of what was decoded; of the whole clip when the iteration has ended, else `coverage` is below 1."""
         steps = np.diff(self._times)
         return MediaFacts(
             sha256=_sha256(self._path),
@@ -146,7 +146,7 @@ class Decoder:
         """Why time of the clip is missing: damaged_input, truncated_input, or None for a whole clip."""
         if self._coverage() >= 1:
             return None
-        return "damaged_input" if self._broken or self._damaged_video_packets else "truncated_input"
+        return "damaged_input" if self._damaged_video_packets or not self._reached_end else "truncated_input"
 
     def _decode(self) -> Iterator[Any]:
         """Frames of both streams. A packet that cannot be decoded costs itself; a broken container ends the clip."""
@@ -156,9 +156,9 @@ class Decoder:
             try:
                 packet = next(packets)
             except StopIteration:
+                self._reached_end = True
                 return
             except av.error.FFmpegError:
-                self._broken = True
                 return
             self._bytes_read = max(self._bytes_read, packet.pos or 0)
             try:
@@ -211,14 +211,15 @@ class Decoder:
         frame_seconds = float(1 / self.header.frame_rate)
         covered = max(0.0, self._end - self._damaged_video_packets * frame_seconds)
         if self.stated_seconds is None:
-            # No duration to compare with: what a broken file still holds is told by its bytes.
-            whole = self._end * self._path.stat().st_size / max(1, self._bytes_read) if self._broken else self._end
+            # No duration to compare with: what was not reached is told by its bytes.
+            share_read = 1.0 if self._reached_end else self._bytes_read / self._path.stat().st_size
+            whole = self._end / share_read if share_read else float("inf")
         else:
             # Containers round, and count what edit lists hide.
-            missing = self._broken or self.stated_seconds - self._end > 0.1 + 2 * frame_seconds
+            missing = not self._reached_end or self.stated_seconds - self._end > 0.1 + 2 * frame_seconds
             whole = self.stated_seconds if missing else self._end
         # Below 1 also after rounding, when anything at all is missing.
-        return 1.0 if covered >= whole else min(0.9999, covered / whole)
+        return 1.0 if self._reached_end and covered >= whole else min(0.9999, covered / whole)
 
 
 class _ToRgb:
@@ -286,11 +287,6 @@ def _stated_seconds(stream: Any) -> float | None:
 def _displayed_size(frame: Any, pixel_aspect: Fraction | None, rotation: int) -> tuple[int, int]:
     width = round(frame.width * (pixel_aspect or 1))
     return (frame.height, width) if rotation % 180 else (width, frame.height)
-
-
-def _fitted(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
-    scale = min(1.0, long_side_px / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _full_scale(samples: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -178,7 +178,7 @@ def _result(
         reason=incomplete,
         message=None if whole else f"{media.coverage:.0%} of the clip was analysed, {media.duration_seconds:.2f} s",
         models=tuple(dict.fromkeys(model for signal in read for model in signal.models)),
-        parameters={name: value for signal in read for name, value in signal.parameters.items()}
+        parameters={name: value for signal in read for name, value in _SOURCES[type(signal)].parameters.items()}
         | dict(analyzer.parameters),
         inputs=Inputs(
             sampling=signals[0].sampling,

@@ -7,8 +7,7 @@ pixels. Times are seconds from the first displayed PTS, intervals half-open, box
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -30,8 +29,6 @@ class Signal:
     """How many of them, >= 0."""
     sampling_fps: float | None = None
     """Frames per second that this is at the profile's rate; None for every frame and for sound."""
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    """Settings of the source that shaped the signal."""
     models: tuple[ModelProvenance, ...] = ()
     """Models that answered; empty for CPU sources."""
 

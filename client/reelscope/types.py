@@ -207,3 +207,9 @@ class Deadline:
         if left <= 0:
             raise DeadlineExceeded(f"the job's {self.seconds:g} s are used up")
         return min(left, at_most_seconds)
+
+
+def fitted_size(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
+    """Size (in either order) scaled down, never up, to a long side of at most `long_side_px`; at least 1 px each."""
+    scale = min(1.0, long_side_px / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

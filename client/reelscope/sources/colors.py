@@ -19,17 +19,17 @@ from skimage.color import rgb2xyz, xyz2lab
 
 from reelscope.signals import FrameColors, Parameter
 from reelscope.sources.base import Source, sampling_name
-from reelscope.types import ClipHeader, FrameChunk
+from reelscope.types import ClipHeader, FrameChunk, fitted_size
 
 LONG_SIDE_PX = 128
 LEVELS = 16
 """Steps per channel of the colour bins; a bin keeps the mean of its pixels, so the step does not limit accuracy."""
 ABRUPT_CHANGE = 8.0
 """Mean absolute difference to the frame before, grey levels 0-255; half of what any detected cut shows."""
-BAR_LEVEL = 20
-"""A row or column that never got brighter than this, grey levels 0-255, on both sides, is a black bar."""
 ABRUPT_RATIO = 2.0
 """... and so many times the difference of the frames before that: steady motion is not abrupt."""
+BAR_LEVEL = 20
+"""A row or column that never got brighter than this, grey levels 0-255, on both sides, is a black bar."""
 
 PARAMETERS: dict[str, Parameter] = {
     "long_side_px": LONG_SIDE_PX,
@@ -79,7 +79,6 @@ class ColorSource(Source[FrameChunk]):
             sampling=self._sampling,
             sampling_fps=float(self._rate),
             sample_count=sum(self._on_grid),
-            parameters=PARAMETERS,
             times_seconds=np.array(self._times),
             is_on_grid=np.array(self._on_grid),
             mean_lab=means[:, 0:3],
@@ -161,9 +160,7 @@ def _measure(
 
 
 def _fit(frame: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
-    height, width = frame.shape[:2]
-    scale = min(1.0, long_side_px / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = fitted_size((frame.shape[1], frame.shape[0]), long_side_px)
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -37,7 +37,7 @@ class EnsembleSource(Source[Window]):
         self._client, self._deadline = client, deadline
 
     def start(self, header: ClipHeader) -> None:
-        """Forget nothing: a source lives for one clip."""
+        """Begin with nothing asked."""
         self._pending: deque[tuple[Window, PendingAnswer]] = deque()
         self._provenances: dict[str, ModelProvenance] = {}
 

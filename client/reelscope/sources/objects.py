@@ -59,7 +59,6 @@ class ObjectSource(EnsembleSource):
             sampling=self._sampling,
             sampling_fps=float(self._rate),
             sample_count=len(self._times),
-            parameters=PARAMETERS,
             models=self.models(),
             times_seconds=np.array(self._times),
             height_over_width=float(self._size[1] / self._size[0]),

@@ -91,7 +91,6 @@ class ShotSource(Source[FrameChunk]):
         return Shots(
             sampling="FULL",
             sample_count=len(self._times),
-            parameters=PARAMETERS,
             shots=_shots(boundaries, frames, duration_seconds),
             flashes=tuple(flashes),
             times_seconds=frames.times,

@@ -118,6 +118,79 @@ class FrameColors(Signal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointFlow(Signal):
+    """Points followed from frame to frame, to which the camera's motion is fitted; p pairs of frames, m points in all.
+
+    Pairs lie within shots as far as the source can tell, are at least 1/30 s apart, and never hold the same picture
+    twice because a frame was repeated.
+    """
+
+    width_px: int
+    """Width of the small track, in whose pixels the points are told."""
+    height_px: int
+    """Height of the small track."""
+    start_seconds: NDArray[np.float64]
+    """[p] time of the pair's first frame, sorted."""
+    end_seconds: NDArray[np.float64]
+    """[p] time of its second frame."""
+    offsets: NDArray[np.int64]
+    """[p + 1] rows offsets[k]:offsets[k + 1] of `points` belong to pair k; none where there was nothing to follow."""
+    points: NDArray[np.int16]
+    """[m, 4] x and y in the first frame, x and y in the second, in 1/64 px (POINT_STEPS_PER_PX)."""
+
+
+POINT_STEPS_PER_PX = 64
+"""Resolution of `PointFlow.points`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameQuality(Signal):
+    """Technical quality of sampled frames, measured on luma at the size in which they were coded; n samples."""
+
+    times_seconds: NDArray[np.float64]
+    """[n] sorted."""
+    laplacian_variance: NDArray[np.float64]
+    """[n] sharpness: variance of the Laplacian at long side 640, >= 0."""
+    noise_sigma: NDArray[np.float64]
+    """[n] standard deviation of noise (Immerkaer 1996), grey levels 0-255; NaN where the frame is too small."""
+    blockiness: NDArray[np.float64]
+    """[n] luma steps on the 8-px coding grid over those off it, 1 for none; NaN where it cannot be measured."""
+    clipped_high: NDArray[np.float64]
+    """[n] share of the picture with luma >= 253, 0-1."""
+    clipped_low: NDArray[np.float64]
+    """[n] share of the picture with luma <= 2, 0-1."""
+    rms_contrast: NDArray[np.float64]
+    """[n] standard deviation of luma over 255, 0-0.5."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameEmbeddings(Signal):
+    """CLIP's view of sampled frames; n samples, L labels."""
+
+    times_seconds: NDArray[np.float64]
+    """[n] sorted."""
+    embeddings: NDArray[np.float32]
+    """[n, 512] unit length."""
+    label_probabilities: NDArray[np.float32]
+    """[n, L] 0-1; sums to 1 within each group of labels."""
+    labels: tuple[str, ...]
+    """L labels as "group/label"; those of one group follow each other."""
+
+    def probability(self, label: str) -> NDArray[np.float32]:
+        """[n] probability of one label within its group.
+
+        Raises:
+            ValueError: no such label.
+        """
+        return np.asarray(self.label_probabilities[:, self.labels.index(label)])
+
+    def group(self, name: str) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """The labels of one group without its name, and their probabilities [n, labels]."""
+        rows = [k for k, label in enumerate(self.labels) if label.startswith(f"{name}/")]
+        return tuple(self.labels[k].removeprefix(f"{name}/") for k in rows), self.label_probabilities[:, rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
     """One object or person followed over time; results list them once, for all analyzers."""
 

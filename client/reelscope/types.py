@@ -80,6 +80,8 @@ class ClipHeader:
     """Frames per second of the uploaded track."""
     hdr: str | None
     """hlg or pq for HDR transfer functions, null for SDR."""
+    stated_seconds: float | None = None
+    """Duration that the container states; None when it states none. A plan, never a clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,16 @@ class FrameChunk:
     """[n], strictly increasing."""
     first_index: int
     """Index of the first frame in the clip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LumaFrame:
+    """Luma of one frame at the size in which it was coded, neither scaled nor turned: what the coding left of it."""
+
+    luma: NDArray[np.uint8]
+    """uint8 [coded height, coded width]; full range, 0 black, 255 white, whatever the stream's own range."""
+    time_seconds: float
+    """The instant of the F5 rate at which it is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,16 @@ from fractions import Fraction
 from typing import ClassVar, Generic, TypeVar
 
 from reelscope.signals import Parameter, Signal
-from reelscope.types import AudioChunk, ClipHeader, FrameChunk, Window
+from reelscope.types import AudioChunk, ClipHeader, FrameChunk, LumaFrame, Window
 
-Part = TypeVar("Part", FrameChunk, Window, AudioChunk)
+Part = TypeVar("Part", FrameChunk, LumaFrame, Window, AudioChunk)
 
 
 class Source(ABC, Generic[Part]):
     """Turns pieces of one clip into one signal. Used by one thread, for one clip."""
 
     consumes: ClassVar[type]
-    """FrameChunk, Window or AudioChunk: what `push` is given."""
+    """FrameChunk, LumaFrame, Window or AudioChunk: what `push` is given."""
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     """Settings that shape the signal."""
 

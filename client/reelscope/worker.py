@@ -1,11 +1,13 @@
 """One signal source in a thread of its own, behind a short queue.
 
 The queue is what lets decoding, inference and CPU work overlap, and what bounds memory: a source that lags behind
-stops the decoder. A failed source keeps emptying its queue, so that it never stops the others.
+stops the decoder. A failed source keeps emptying its queue, so that it never stops the others; one that hangs over a
+single piece is given up, so that it stops them no longer than its own `patience_seconds`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -41,6 +43,7 @@ class Worker:
         self.wall_seconds = 0.0
         self._lock = threading.Lock()
         self._source = source
+        self._busy_since: float | None = None
         self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
         self._thread = threading.Thread(target=self._run, name=type(source).__name__, daemon=True)
 
@@ -57,7 +60,7 @@ class Worker:
     def offer(self, part: object, deadline: Deadline) -> None:
         """Queue a piece if the source consumes its kind; waits while the queue is full.
 
-        A source that lets it wait until the job's deadline is given up.
+        A source that hangs over one piece, or lets this one wait past the job's deadline, is given up.
         """
         if self.error is None and isinstance(part, self._source.consumes):
             if isinstance(part, Window):
@@ -67,13 +70,16 @@ class Worker:
 
     def end(self, duration_seconds: float, deadline: Deadline) -> None:
         """Tell the source that the clip has ended."""
-        self._put(_End(duration_seconds), deadline)
+        if self.error is None:
+            self._put(_End(duration_seconds), deadline)
 
     def join(self, deadline: Deadline) -> None:
-        """Wait for the signal; a source that has none by the job's deadline and a moment of grace is given up."""
-        self._thread.join(_patience_seconds(deadline))
-        if self._thread.is_alive():
-            self._give_up(deadline)
+        """Wait for the signal; a source that hangs, or has none by the job's deadline and some grace, is given up."""
+        until = time.monotonic() + _patience_seconds(deadline)
+        while self.error is None and self._thread.is_alive():
+            if (wait := self._wait_seconds(until, deadline)) is None:
+                return
+            self._thread.join(wait)
 
     def abandon(self) -> None:
         """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended."""
@@ -87,17 +93,24 @@ class Worker:
                 break
 
     def _put(self, item: object, deadline: Deadline) -> bool:
-        try:
-            self._queue.put((time.monotonic(), item), timeout=_patience_seconds(deadline))
-        except queue.Full:
-            self._give_up(deadline)
-            return False
-        return True
+        until = time.monotonic() + _patience_seconds(deadline)
+        while (wait := self._wait_seconds(until, deadline)) is not None:
+            with contextlib.suppress(queue.Full):
+                self._queue.put((time.monotonic(), item), timeout=wait)
+                return True
+        return False
 
-    def _give_up(self, deadline: Deadline) -> None:
-        self._settle(
-            None, DeadlineExceeded(f"{self._thread.name} was not done within the job's {deadline.seconds:g} s")
-        )
+    def _wait_seconds(self, until: float, deadline: Deadline) -> float | None:
+        """How long the source may be waited for before it is to be looked at again; None once it is given up."""
+        now, limit, busy_since = time.monotonic(), self._source.patience_seconds, self._busy_since
+        hangs_at = now + limit if busy_since is None else busy_since + limit
+        if now < min(until, hangs_at):
+            return min(until, hangs_at) - now
+        reason = f"hung over one piece for {limit:g} s"
+        if until <= hangs_at:
+            reason = f"was not done within the job's {deadline.seconds:g} s"
+        self._settle(None, DeadlineExceeded(f"{self._thread.name} {reason}"))
+        return None
 
     def _settle(self, signal: Signal | None, error: ReelscopeError | None) -> None:
         """Signal or error, whichever comes first, is the outcome; a signal after giving up is dropped."""
@@ -132,6 +145,7 @@ class Worker:
     def _guarded(self, step: Callable[[], None]) -> None:
         if self.error is not None:
             return
+        self._busy_since = time.monotonic()
         try:
             step()
         except ReelscopeError as error:
@@ -140,6 +154,8 @@ class Worker:
             failure = SourceFailed(f"{self._thread.name}: {type(error).__name__}: {error}")
             failure.__cause__ = error
             self._settle(None, failure)
+        finally:
+            self._busy_since = None
 
     def _discard(self) -> None:
         while True:
@@ -152,8 +168,8 @@ class Worker:
 
 
 def _patience_seconds(deadline: Deadline) -> float:
-    """What the job has left; when one source used it up, the others still get a moment to deliver."""
+    """What the job has left, and a moment of grace: a source that lags behind may still deliver what it has."""
     try:
-        return deadline.remaining(float("inf"))
+        return deadline.remaining(float("inf")) + GRACE_SECONDS
     except DeadlineExceeded:
         return GRACE_SECONDS

@@ -91,6 +91,56 @@ def test_a_hung_source_fails_at_the_deadline(clip, monkeypatch):
     assert results.analyzers["cut_analysis"].status == "ok"
 
 
+@pytest.mark.parametrize("step", ["start", "push", "finish"])
+def test_a_hung_source_fails_at_its_own_deadline(tmp_path, monkeypatch, step):
+    """Long before the job's, whatever it hangs in; its analyzer fails, the rest is whole."""
+    release = threading.Event()
+
+    class Hung(Failing):
+        patience_seconds = 0.5
+
+        def push(self, part):
+            pass
+
+    setattr(Hung, step, lambda self, *part: release.wait(30))
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Hung)
+    clip = clips.write(tmp_path / "long.mp4", clips.shots((30,), 16 * (worker.QUEUE_PARTS + 4), height=64, width=64))
+    began = time.monotonic()
+    results = run(clip, ["color_analysis", "cut_analysis"])
+    took = time.monotonic() - began
+    release.set()
+    assert took < 10
+    failed = results.analyzers["color_analysis"]
+    assert (failed.status, failed.reason) == ("failed", "deadline_exceeded")
+    assert "Hung hung over one piece for 0.5 s" in failed.message
+    assert (results.analyzers["cut_analysis"].status, results.analyzers["cut_analysis"].coverage) == ("ok", 1.0)
+
+
+def test_an_idle_source_does_not_hang(clip, monkeypatch):
+    """Another source that is slow may leave it without work for longer than its own patience."""
+
+    class Slow(ShotSource):
+        def push(self, part):
+            time.sleep(0.4)
+            super().push(part)
+
+    class Idle(Failing):
+        patience_seconds = 0.3
+
+        def push(self, part):
+            pass
+
+        def finish(self, duration_seconds):
+            raise ModelUnavailable("asked")
+
+    monkeypatch.setattr(worker, "QUEUE_PARTS", 1)
+    monkeypatch.setitem(CPU_SOURCES, Shots, Slow)
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Idle)
+    results = run(clip, ["color_analysis", "cut_analysis"])
+    assert results.analyzers["color_analysis"].reason == "model_unavailable"
+    assert results.analyzers["cut_analysis"].status == "ok"
+
+
 @pytest.mark.parametrize("container", ["mp4", "flv"])
 def test_a_job_out_of_time_reports_what_it_covered(tmp_path, container):
     """Also where the container states no duration to compare with."""

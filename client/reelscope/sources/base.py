@@ -21,6 +21,8 @@ class Source(ABC, Generic[Part]):
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     """Settings that shape the signal."""
 
+    patience_seconds: ClassVar[float] = 60.0
+    """Longest that one call of it may take; after that it hangs, and is given up. A chunk takes well under 1 s."""
     inference_seconds: float = 0.0
     """Time spent waiting for answers of the server so far."""
 

@@ -25,6 +25,7 @@ class EnsembleSource(Source[Window]):
     """Asks one ensemble about every window; subclasses say what they want and consume the answers."""
 
     consumes: ClassVar[type] = Window
+    patience_seconds: ClassVar[float] = IN_FLIGHT * CALL_SECONDS + 60
     ensemble: ClassVar[str]
     model: ClassVar[str]
     """Model whose provenance the ensemble reports as output `<model>_provenance`."""

@@ -62,9 +62,10 @@ serve: export ## Start the local Triton and leave it running.
 stop: setup ## Stop the local Triton.
 	$(BIN)/reelscope server down
 
-bench: export ## Measure transport and the demo clip end to end.
+bench: export ## Measure transport, a clip end to end, and the client's memory (half an hour).
 	$(BIN)/python -m benchmarks.transport
-	$(BIN)/python -m benchmarks.clip
+	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.memory
 
 lock: setup ## Resolve the dependencies again.
 	$(BIN)/uv --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -8,7 +8,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,32 @@ def milliseconds(call: Callable[[], object], repeats: int, warm_up: int = 2) -> 
     """Median, smallest and largest wall time of a call in ms."""
     for _ in range(warm_up):
         call()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        call()
-        times.append(1000 * (time.perf_counter() - began))
-    return {"p50_ms": statistics.median(times), "min_ms": min(times), "max_ms": max(times), "repeats": repeats}
+    return summary([_timed(call) for _ in range(repeats)])
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Wall times in ms of every call; the calls take turns, so that a machine that slows down slows all of them.
+
+    One turn goes first to warm up, and does not count.
+    """
+    turns = [{name: _timed(call) for name, call in calls.items()} for _ in range(repeats + 1)]
+    return {name: [turn[name] for turn in turns[1:]] for name in calls}
+
+
+def summary(times_ms: Sequence[float]) -> dict[str, float]:
+    """Median, smallest and largest of wall times in ms."""
+    return {
+        "p50_ms": statistics.median(times_ms),
+        "min_ms": min(times_ms),
+        "max_ms": max(times_ms),
+        "repeats": len(times_ms),
+    }
+
+
+def _timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - began)
 
 
 def record(name: str, figures: dict[str, Any]) -> Path:

@@ -1,4 +1,5 @@
-"""What the tests share: one export with random weights and one server, both made on first use."""
+"""What the tests share: one export with random weights, one server, both made on first use; and that nothing is skipped
+unseen: a test that did not run is named in `not_run.txt`, or the run fails."""
 
 from __future__ import annotations
 
@@ -11,6 +12,10 @@ import pytest
 
 from places import CHECKOUT
 from reelscope_export import paths
+
+NOT_RUN = CHECKOUT / "tests" / "not_run.txt"
+"""Node ids, one per line, of the tests that a machine without trained weights and without a GPU does not run."""
+_skipped: set[str] = set()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,3 +40,33 @@ def built_repository(weights_cache: None) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return repository
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note every test that is skipped, for whatever reason."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.add(report.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m and -k deselect
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a list that names tests which are not there (any more)."""
+    if any("::" in argument for argument in config.args):
+        return  # single tests were asked for: the others of their files are left out on purpose
+    known = {item.nodeid for item in items}
+    files = {name.partition("::")[0] for name in known}
+    if gone := sorted(name for name in _listed() - known if name.partition("::")[0] in files):
+        raise pytest.UsageError(f"{NOT_RUN.name} names tests that are not there: {', '.join(gone)}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which a test was skipped that the committed list does not name."""
+    if unlisted := sorted(_skipped - _listed()):
+        report = session.config.pluginmanager.getplugin("terminalreporter")
+        report.write_line(f"\nskipped, and not named in {NOT_RUN.name}: {', '.join(unlisted)}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _listed() -> set[str]:
+    lines = NOT_RUN.read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if line and not line.startswith("#")}

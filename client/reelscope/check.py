@@ -32,6 +32,10 @@ SHARE_TOLERANCE = 0.01
 TWIN_TOLERANCE_SECONDS = 1 / 30
 TWIN_DELTA_E = 4.0
 TWIN_IOU = 0.95
+TWIN_SPEED_RATIO = 0.05
+TWIN_SPEED = {"pan_pct_w_s": 0.5, "tilt_pct_h_s": 0.5, "zoom_per_s": 0.01, "roll_deg_s": 0.5}
+"""Speeds of the camera may differ by this much, or by TWIN_SPEED_RATIO of themselves, on average over the clip."""
+MIRRORED_SPEEDS = ("pan_pct_w_s", "roll_deg_s")
 _HEX = re.compile(r"#[0-9a-f]{6}")
 _COVERAGE_FITS: dict[str, Callable[[float | None], bool]] = {
     "ok": lambda coverage: coverage == 1,
@@ -93,6 +97,7 @@ def check_twin(results: Values, twin: Values, *, is_flipped: bool) -> list[Viola
                 found.append(Violation("I8", f"shots[{number}].start", f"{shot['start']} s, twin {other['start']} s"))
     found += _twin_palettes(results, twin)
     found += _twin_objects(results, twin, is_flipped)
+    found += _twin_camera(results, twin, is_flipped)
     return found
 
 
@@ -106,6 +111,25 @@ def _box_series(segment: Values) -> Values:
     """Boxes over time, of any analyzer that tells them; empty when the segment has none."""
     boxes = segment["data"].get("boxes") if isinstance(segment["data"], dict) else None
     return boxes if isinstance(boxes, dict) and {"t", "xyxy"} <= boxes.keys() else {"t": (), "xyxy": ()}
+
+
+def _probabilities(segment: Values) -> Iterator[tuple[str, float]]:
+    """What a segment's data tells on a scale of 0-1, by name."""
+    data = segment["data"] if isinstance(segment["data"], dict) else {}
+    labels = {name: (data.get(name) or {}).get("probability") for name in ("setting", "int_ext", "day_night")}
+    found = labels | (data.get("clip_iqa") or {}) | {"boundary_score": data.get("boundary_score")}
+    yield from ((name, value) for name, value in found.items() if value is not None)
+
+
+def _references(results: Values) -> Iterator[tuple[str, str, str | None]]:
+    """Where an id stands, and whether it is one of a track, a shot or a segment."""
+    for where, segment in _segments(results):
+        data = segment["data"] if isinstance(segment["data"], dict) else {}
+        yield where, "track", segment["track_id"]
+        yield f"{where}.returns_to", "segment", data.get("returns_to")
+        yield from ((f"{where}.shot_ids", "shot", shot) for shot in data.get("shot_ids", ()))
+    for name, analyzer in results["analyzers"].items():
+        yield f"{name}.summary.worst_segment", "segment", (analyzer["summary"] or {}).get("worst_segment")
 
 
 def _palettes(results: Values) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -145,6 +169,12 @@ def _scores(results: Values) -> Iterator[Violation]:
             yield Violation("I3", where, f"shares {shares} are not parts of 1")
         if unreadable := [color["hex"] for color in palette if not _HEX.fullmatch(color["hex"])]:
             yield Violation("I3", where, f"{unreadable[0]} is not #rrggbb")
+    for where, segment in _segments(results):
+        if outside := [name for name, value in _probabilities(segment) if not 0 <= value <= 1]:
+            yield Violation("I3", f"{where}.{outside[0]}", "not within 0-1")
+    overall = (results["analyzers"].get("content_quality", {}).get("summary") or {}).get("overall")
+    if overall is not None and not 0 <= overall <= 100:
+        yield Violation("I3", "content_quality.summary.overall", f"{overall} of 100")
     low, high = -BOX_TOLERANCE, 1 + BOX_TOLERANCE
     for where, segment in _segments(results):
         for x1, y1, x2, y2 in _box_series(segment)["xyxy"]:
@@ -170,9 +200,15 @@ def _reasons(results: Values) -> Iterator[Violation]:
         for model in untrained:
             if f"untrained_model:{model}" not in analyzer["warnings"]:
                 yield Violation("I4", name, f"{model} is untrained, and no warning says so")
-        summary = analyzer["summary"] if name == "object_detection" and untrained else None
+        summary = analyzer["summary"] if name in ("object_detection", "scene_segmentation") and untrained else None
         if claimed := [key for key, value in (summary or {}).items() if value is not None]:
-            yield Violation("I4", f"{name}.summary", f"an untrained detector claims {', '.join(claimed)}")
+            yield Violation("I4", f"{name}.summary", f"an untrained model claims {', '.join(claimed)}")
+        if name == "scene_segmentation" and untrained and analyzer["segments"]:
+            yield Violation("I4", f"{name}.segments", "scenes of an untrained model")
+    for number, segment in enumerate(results["analyzers"].get("camera_analysis", {}).get("segments", ())):
+        is_null = {value is None for value in segment["data"].values()}
+        if is_null != {segment["label"] == "unknown"}:
+            yield Violation("I4", f"camera_analysis.segments[{number}]", "unknown, and only it, is null throughout")
 
 
 def _shots(results: Values) -> Iterator[Violation]:
@@ -193,24 +229,44 @@ def _shots(results: Values) -> Iterator[Violation]:
 
 
 def _ids(results: Values) -> Iterator[Violation]:
-    tracks = [track["id"] for group in results["tracks"].values() for track in group]
-    identifiers = [segment["id"] for _, segment in _segments(results)]
-    for kind, ids in (("track", tracks), ("segment", identifiers), ("shot", [shot["id"] for shot in results["shots"]])):
+    known = {
+        "track": [track["id"] for group in results["tracks"].values() for track in group],
+        "segment": [segment["id"] for _, segment in _segments(results)],
+        "shot": [shot["id"] for shot in results["shots"]],
+    }
+    for kind, ids in known.items():
         if len(ids) != len(set(ids)):
             yield Violation("I6", kind, "ids are not unique")
-    for where, segment in _segments(results):
-        if segment["track_id"] is not None and segment["track_id"] not in tracks:
-            yield Violation("I6", where, f"no track {segment['track_id']}")
+    for where, kind, identifier in _references(results):
+        if identifier is not None and identifier not in known[kind]:
+            yield Violation("I6", where, f"no {kind} {identifier}")
 
 
 def _coherence(results: Values) -> Iterator[Violation]:
     shots = [(shot["start"], shot["end"]) for shot in results["shots"]]
-    for name, label in (("cut_analysis", "shot"), ("color_analysis", "shot_colors")):
+    per_shot = (("cut_analysis", "shot"), ("color_analysis", "shot_colors"), ("content_quality", "shot_quality"))
+    for name, label in per_shot:
         found = results["analyzers"].get(name)
         if found and found["status"] in ("ok", "partial"):
             spans = [(s["start"], s["end"]) for s in found["segments"] if s["label"] == label]
             if spans != shots:
                 yield Violation("I9", name, f"{len(spans)} spans do not match the {len(shots)} shots")
+    scenes = results["analyzers"].get("scene_segmentation", {}).get("segments")
+    if scenes:
+        times = {shot["id"]: (shot["start"], shot["end"]) for shot in results["shots"]}
+        runs = [scene["data"]["shot_ids"] for scene in scenes]
+        if [shot for run in runs for shot in run] != list(times) or not all(runs):
+            yield Violation("I9", "scene_segmentation", "scenes do not partition the shots")
+        elif any(
+            (scene["start"], scene["end"]) != (times[run[0]][0], times[run[-1]][1])
+            for scene, run in zip(scenes, runs, strict=True)
+        ):
+            yield Violation("I9", "scene_segmentation", "a scene's times are not those of its shots")
+    camera = results["analyzers"].get("camera_analysis", {}).get("segments")
+    if camera and shots:
+        starts, ends = ([segment[edge] for segment in camera] for edge in ("start", "end"))
+        if [*starts, shots[-1][1]] != [0.0, *ends] or not {start for start, _ in shots} <= set(starts):
+            yield Violation("I9", "camera_analysis", "its spans do not partition the shots")
     tracks = {track["id"]: track for group in results["tracks"].values() for track in group}
     for where, segment in _segments(results):
         track = tracks.get(segment["track_id"])
@@ -268,6 +324,24 @@ def _twin_objects(results: Values, twin: Values, is_flipped: bool) -> Iterator[V
                 if max((_iou(box, other) for at, other in known if abs(at - time) < 0.01), default=0.0) < TWIN_IOU:
                     where = f"{owner}object_detection.segments[{number}]"
                     yield Violation("I8", where, f"its box at {time} s has no counterpart in {missing_in}")
+
+
+def _twin_camera(results: Values, twin: Values, is_flipped: bool) -> Iterator[Violation]:
+    """The camera moves alike wherever both files know it; in a mirror it pans and rolls the other way."""
+    first, second = ((values["analyzers"].get("camera_analysis") or {}) for values in (results, twin))
+    if first.get("status") != second.get("status"):
+        if first and second:
+            yield Violation("I8", "camera_analysis", f"{first['status']}, the twin is {second['status']}")
+        return
+    for name, tolerance in TWIN_SPEED.items():
+        sign = -1 if is_flipped and name in MIRRORED_SPEEDS else 1
+        columns = (found["series"]["cols"].get(name, ()) for found in (first, second) if found)
+        speeds = [(mine, sign * other) for mine, other in zip(*columns, strict=False) if None not in (mine, other)]
+        difference = sum(abs(mine - other) for mine, other in speeds)
+        size = sum(abs(mine) for mine, _ in speeds)
+        if difference > max(tolerance * len(speeds), TWIN_SPEED_RATIO * size):
+            average = difference / len(speeds)
+            yield Violation("I8", f"camera_analysis.series.{name}", f"{average:.3f} from the twin's on average")
 
 
 def _boxes(segment: Values) -> Iterator[tuple[float, tuple[float, float, float, float]]]:

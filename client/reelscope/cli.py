@@ -1,15 +1,14 @@
-"""The command line: analyze, check, analyzers, schema, server.
+"""The command line: analyze, check, analyzers, schema, doctor, server, models.
 
-Exit codes: 0 every requested analyzer is ok, or skipped with a reason; 1 `check` found a violation; 2 usage; 3 results
-are written, but some analyzer failed or is partial; 4 the clip cannot be analysed; 5 no server; 130 Ctrl-C; 143
-SIGTERM.
+Exit codes: 0 every requested analyzer is ok, or skipped with a reason; 1 `check` found a violation, `doctor`
+that something is missing, or `models` refused a change; 2 usage; 3 results are written, but some analyzer failed or is
+partial; 4 the clip cannot be analysed; 5 no server; 130 Ctrl-C; 143 SIGTERM.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,14 +18,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from reelscope import __version__, settings
+from reelscope import __version__, models, settings
 from reelscope.errors import UsageError
 from reelscope.terminal import (
     INCOMPLETE,
     NO_SERVER,
     VIOLATED,
+    address,
     console,
     errors,
+    print_checks,
     print_summary,
     progress,
     reported,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 server = typer.Typer(help="The local Triton on this machine (loopback only).", no_args_is_help=True)
 app.add_typer(server, name="server")
+app.add_typer(models.app, name="models")
 
 ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
 
@@ -70,6 +72,7 @@ def analyze(
     ] = None,
     detail: Annotated[str, typer.Option(help="standard, or full with the densest series.")] = "standard",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for the whole job.")] = 900.0,
+    max_duration: Annotated[float, typer.Option(min=1, help="Longest clip that is accepted, in seconds.")] = 900.0,
 ) -> None:
     """Analyse one clip and write OUTPUT/results.json.
 
@@ -82,12 +85,12 @@ def analyze(
         if detail not in ("standard", "full"):
             raise UsageError(f"--detail is standard or full, not {detail!r}")
         analyzers = pipeline.select(_names(only))
-        address = _address(url)
+        server_address = address(url)
         chosen = settings.profile(profile)
-        with decode.Decoder(clip, chosen.base_frame_rate, None):
+        with decode.Decoder(clip, chosen.base_frame_rate, None, max_seconds=max_duration):
             pass  # a clip that cannot be read is refused before a server is started for it
         file = _writable(output) / "results.json"
-        with progress() as show, _client(chosen, address, analyzers, show) as client:
+        with progress() as show, _client(chosen, server_address, analyzers, show) as client:
             found = pipeline.analyze(
                 clip,
                 analyzers=analyzers,
@@ -95,6 +98,7 @@ def analyze(
                 client=client,
                 detail="full" if detail == "full" else "standard",
                 budget_seconds=timeout,
+                max_seconds=max_duration,
                 on_progress=show,
             )
         results.write(results.to_json(found, analyzers), file)
@@ -173,6 +177,23 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(ANALYZERS), indent=1))
 
 
+@app.command()
+def doctor(profile: ProfileOption = "cpu") -> None:
+    """Say what the profile needs on this machine, what of it is missing, and what mends it.
+
+    Exit codes: 0 the profile can run, 1 something that it needs is missing.
+    """
+    with reported():
+        from reelscope.doctor import examine
+
+        checks = examine(settings.profile(profile))
+    print_checks(checks)
+    count = sum(check.state == "missing" for check in checks)
+    console.print(f"profile {profile} {f'cannot run: {count} missing' if count else 'can run'}", soft_wrap=True)
+    if count:
+        raise typer.Exit(VIOLATED)
+
+
 @server.command("up")
 def server_up(
     profile: ProfileOption = "cpu",
@@ -228,14 +249,6 @@ def _names(only: str | None) -> list[str] | None:
 
     known = ", ".join(sorted(analyzer.name for analyzer in ANALYZERS))
     raise UsageError(f"--only names no analyzer; there are: {known}")
-
-
-def _address(url: str | None) -> str | None:
-    """The server that `--url` names; gRPC itself would wait for what can never be one."""
-    found = None if url is None else re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", url)
-    if url is not None and not (found and 0 < int(found[1]) < 65536):
-        raise UsageError(f"--url is HOST:PORT of Triton's gRPC endpoint, such as 127.0.0.1:8001, not {url!r}")
-    return url
 
 
 def _writable(folder: Path) -> Path:

@@ -4,8 +4,10 @@
     ├── InputError                  the clip cannot be analysed                                exit 4
     │   ├── InputNotFound           no file there, or not a file
     │   ├── InputUnreadable         empty, damaged, or not a media file
+    │   ├── InputTooLong            longer than the caller allows
     │   └── NoVideoStream           a media file without moving pictures
     ├── UsageError                  an option, name or path that makes no sense                exit 2
+    ├── ChangeRefused               a version, config or unload was refused; the old one serves exit 1
     ├── ServerError                 Triton is not there, or cannot be used                     exit 5
     │   ├── ServerUnreachable       nothing answers at the address
     │   ├── ServerStartFailed       the embedded server did not come up; quotes Triton
@@ -28,9 +30,14 @@ from typing import ClassVar
 
 
 class ReelscopeError(Exception):
-    """Base of all; the message says what is wrong, where, and what to do."""
+    """Base of all; the message says what is wrong, where, and what to do; where a command mends it, it ends in that."""
 
     code: ClassVar[str] = "internal_error"
+
+    def __init__(self, finding: str, remedy: str = "") -> None:
+        """Say what is wrong and where, and the command that mends it, if there is one."""
+        super().__init__(f"{finding}; run: {remedy}" if remedy else finding)
+        self.finding, self.remedy = finding, remedy
 
 
 class InputError(ReelscopeError):
@@ -51,6 +58,12 @@ class InputUnreadable(InputError):
     code = "input_unreadable"
 
 
+class InputTooLong(InputError):
+    """The clip is longer than is allowed."""
+
+    code = "input_too_long"
+
+
 class NoVideoStream(InputError):
     """The file is media, but holds no moving pictures."""
 
@@ -61,6 +74,12 @@ class UsageError(ReelscopeError):
     """An option, a name or a path makes no sense."""
 
     code = "usage"
+
+
+class ChangeRefused(ReelscopeError):
+    """A change to a served model was refused or undone; what served before keeps serving."""
+
+    code = "change_refused"
 
 
 class ServerError(ReelscopeError):

@@ -16,16 +16,16 @@ from typing import Any
 
 from reelscope import __version__
 from reelscope.analyzers import ANALYZERS
-from reelscope.analyzers.base import Analyzer
-from reelscope.decode import Decoder
+from reelscope.analyzers.base import Analyzer, numbered
+from reelscope.decode import MAX_SECONDS, Decoder
 from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
-from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Timings, Tracks, numbered
+from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Timings, Tracks
 from reelscope.settings import Profile
 from reelscope.signals import ObjectTracks, Shots, Signal
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
 from reelscope.sources.base import Source
-from reelscope.types import Deadline, FrameChunk, MediaFacts, Window
+from reelscope.types import Deadline, FrameChunk, LumaFrame, MediaFacts, Window
 from reelscope.worker import Worker
 
 JOB_SECONDS = 900.0
@@ -64,6 +64,7 @@ def analyze(
     client: InferenceClient | None,
     detail: Detail = "standard",
     budget_seconds: float = JOB_SECONDS,
+    max_seconds: float = MAX_SECONDS,
     on_progress: Progress = lambda stage, share: None,
 ) -> Results:
     """Analyse one clip.
@@ -76,17 +77,20 @@ def analyze(
         detail: full keeps the densest series.
         budget_seconds: time for the clip. Every call gets what is left of it; when it is over, decoding stops, and
             what was covered until then is reported as partial.
+        max_seconds: longest clip that is accepted.
         on_progress: told of every stage.
 
     Raises:
-        InputError: the clip cannot be analysed at all. Everything else ends up in the results.
+        InputError: the clip cannot be analysed at all, or is too long. Everything else ends up in the results.
         UsageError: an analyzer needs a server and `client` is None.
     """
     deadline = Deadline(budget_seconds)
     run = _run_facts(analyzers, profile, detail)
     workers = {signal: Worker(_source(signal, client, deadline)) for signal in _signals(analyzers)}
     uploads = any(signal in ENSEMBLE_SOURCES for signal in workers)
-    with Decoder(path, profile.base_frame_rate, client.allocate if client and uploads else None) as decoder:
+    allocate = client.allocate if client and uploads else None
+    luma = any(issubclass(LumaFrame, _SOURCES[signal].consumes) for signal in workers)
+    with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
         try:
             media, incomplete = _decode(decoder, workers.values(), deadline, on_progress)
         finally:
@@ -134,8 +138,8 @@ def _decode(
             worker.offer(part, deadline)
         if isinstance(part, Window):
             part.release()
-        elif isinstance(part, FrameChunk) and decoder.stated_seconds:
-            on_progress("decode", min(1.0, float(part.times_seconds[-1]) / decoder.stated_seconds))
+        elif isinstance(part, FrameChunk) and decoder.header.stated_seconds:
+            on_progress("decode", min(1.0, float(part.times_seconds[-1]) / decoder.header.stated_seconds))
         if deadline.is_over:
             reason = "deadline_exceeded"
             break
@@ -194,7 +198,7 @@ def _result(
         segments=numbered(analyzer.name, finding.segments),
         series=finding.full_series if detail == "full" and finding.full_series else finding.series,
         summary=finding.summary,
-        warnings=(*_untrained(signals), *(("hdr_not_tone_mapped",) if media.hdr else ()), *finding.warnings),
+        warnings=(*_untrained(signals), *finding.warnings),
     )
 
 

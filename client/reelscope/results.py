@@ -12,7 +12,7 @@ import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, NotRequired, TypeVar
 
@@ -36,6 +36,8 @@ _WIRE_NAMES = {
     "boxes_xyxy": "xyxy",
     "channel_count": "channels",
     "class_name": "class",
+    "clipped_high_percent": "clip_hi_pct",
+    "clipped_low_percent": "clip_lo_pct",
     "color_temperature_kelvin": "cct_k",
     "columns": "cols",
     "confidence_mean": "conf_mean",
@@ -47,23 +49,35 @@ _WIRE_NAMES = {
     "frame_count": "n_frames",
     "frame_rate_average": "fps_avg",
     "grade_change_count": "n_grade_changes",
+    "inlier_ratio": "inliers",
     "is_present": "present",
     "is_variable_frame_rate": "vfr",
+    "laplacian_variance": "lap_var",
     "length_seconds": "dur_s",
     "lightness_mean": "L_mean",
+    "pan_degrees_per_second": "pan_deg_s",
+    "pan_percent_width_per_second": "pan_pct_w_s",
     "parameters": "params",
+    "revisit_count": "revisits",
+    "roll_degrees_per_second": "roll_deg_s",
     "rotation_degrees": "rotation",
     "sample_count": "n",
     "sample_rate_hz": "sr",
     "sampling_fps": "fps",
+    "scene_count": "n_scenes",
+    "scene_length_mean_seconds": "mean_scene_s",
+    "shake_rms_percent_width": "shake_rms_pct_w",
     "shot_length_mean_seconds": "asl_mean_s",
     "shot_length_median_seconds": "asl_median_s",
     "shot_length_p10_seconds": "p10_s",
     "shot_length_p90_seconds": "p90_s",
     "shot_length_shortest_seconds": "shortest_s",
+    "size_change_count": "n_size_changes",
     "speed_percent_width_per_second": "speed_pct_w_s",
     "start_seconds": "start",
+    "tilt_percent_height_per_second": "tilt_pct_h_s",
     "times_seconds": "t",
+    "zoom_per_second": "zoom_per_s",
 }
 _WIRE_SUFFIXES = {
     "_milliseconds": "_ms",
@@ -181,12 +195,6 @@ class Results:
     tracks: Tracks
     analyzers: Mapping[str, AnalyzerResult[Any, Any]]
     """By analyzer name; the requested ones, in registry order."""
-
-
-def numbered(name: str, segments: Sequence[Segment[Data]]) -> tuple[Segment[Data], ...]:
-    """Sort segments by time and give them their ids: analyzer, colon, number."""
-    ordered = sorted(segments, key=lambda segment: (segment.start_seconds, segment.end_seconds, segment.label))
-    return tuple(replace(segment, id=f"{name}:{number}") for number, segment in enumerate(ordered, 1))
 
 
 def json_schema(analyzers: Sequence[Analyzer]) -> dict[str, Any]:

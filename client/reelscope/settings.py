@@ -46,7 +46,10 @@ def state_folder() -> Path:
     except OSError as error:
         reason = error.strerror
     if reason:
-        raise UsageError(f"REELSCOPE_STATE, the folder of logs and of the server's record: {folder}: {reason}")
+        raise UsageError(
+            f"REELSCOPE_STATE, the folder of logs and of the server's record: {folder}: {reason}",
+            "export REELSCOPE_STATE=WRITABLE_FOLDER",
+        )
     return folder
 
 
@@ -66,7 +69,10 @@ def model_repository() -> Path:
     try:
         _mirror_committed_files(deployment_root() / "model_repository", repository)
     except OSError as error:
-        raise UsageError(f"REELSCOPE_REPOSITORY, the model repository: {repository}: {error.strerror}") from error
+        raise UsageError(
+            f"REELSCOPE_REPOSITORY, the model repository: {repository}: {error.strerror}",
+            "export REELSCOPE_REPOSITORY=WRITABLE_FOLDER",
+        ) from error
     return repository
 
 
@@ -94,6 +100,8 @@ class Profile:
     """File of the version folder that this profile serves, e.g. cpu.onnx."""
     models: tuple[str, ...]
     """Names of the models that the profile serves, sorted."""
+    needs_gpu: bool = False
+    """Whether some model of it runs on a GPU."""
 
 
 def _profiles() -> dict[str, Any]:
@@ -123,6 +131,8 @@ def profile(name: str) -> Profile:
         base_frame_rate=Fraction(str(chosen["base_frame_rate_fps"])),
         model_file=chosen["model_file"],
         models=tuple(sorted(chosen["models"])),
+        needs_gpu="KIND_GPU"
+        in {table.get("instance_kind", chosen["instance_kind"]) for table in chosen["models"].values()},
     )
 
 

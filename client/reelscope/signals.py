@@ -70,6 +70,12 @@ class Shot:
     score: float | None
     """Dissimilarity across its first boundary: 1 minus the HSV-histogram correlation, 0-1; null for the first shot."""
 
+    def holds(self, times_seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """[n] which of the sampled instants [n] show this shot."""
+        # 0.5 ms: as the sampling rounds, so that a frame shown at an instant counts for its own shot.
+        times = times_seconds + 0.0005
+        return (times >= self.start_seconds) & (times < self.end_seconds)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flash:
@@ -121,8 +127,9 @@ class FrameColors(Signal):
 class PointFlow(Signal):
     """Points followed from frame to frame, to which the camera's motion is fitted; p pairs of frames, m points in all.
 
-    Pairs lie within shots as far as the source can tell, are at least 1/30 s apart, and never hold the same picture
-    twice because a frame was repeated.
+    Pairs do not overlap and are at least 1/30 s apart, but for the last before a cut or the end. A frame that repeats the
+    picture before it is passed over, so that motion over a pair's time is speed; one that stands still for longer
+    is paired with itself. The source knows no shots: pairs may cross their boundaries.
     """
 
     width_px: int
@@ -150,17 +157,17 @@ class FrameQuality(Signal):
     times_seconds: NDArray[np.float64]
     """[n] sorted."""
     laplacian_variance: NDArray[np.float64]
-    """[n] sharpness: variance of the Laplacian at long side 640, >= 0."""
+    """[n] sharpness: variance of the Laplacian at long side 640, >= 0; NaN where the frame is too small."""
     noise_sigma: NDArray[np.float64]
     """[n] standard deviation of noise (Immerkaer 1996), grey levels 0-255; NaN where the frame is too small."""
     blockiness: NDArray[np.float64]
-    """[n] luma steps on the 8-px coding grid over those off it, 1 for none; NaN where it cannot be measured."""
+    """[n] luma steps on the 8-px coding grid over those off it, >= 1, 1 for none; NaN where it cannot be measured."""
     clipped_high: NDArray[np.float64]
     """[n] share of the picture with luma >= 253, 0-1."""
     clipped_low: NDArray[np.float64]
     """[n] share of the picture with luma <= 2, 0-1."""
     rms_contrast: NDArray[np.float64]
-    """[n] standard deviation of luma over 255, 0-0.5."""
+    """[n] standard deviation of luma over 255, 0-0.5; NaN for a single pixel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -13,10 +14,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from reelscope.errors import InferenceError, InputError, ReelscopeError, ServerError
+from reelscope.errors import ChangeRefused, InferenceError, InputError, ReelscopeError, ServerError, UsageError
 
 if TYPE_CHECKING:
     from reelscope.analyzers.base import Analyzer
+    from reelscope.doctor import Check
     from reelscope.results import Results
 
 OK, VIOLATED, USAGE, INCOMPLETE, BAD_INPUT, NO_SERVER = 0, 1, 2, 3, 4, 5
@@ -32,6 +34,8 @@ def exit_code(error: ReelscopeError) -> int:
     """Exit code of the command line for an error that ends a command."""
     if isinstance(error, InputError):
         return BAD_INPUT
+    if isinstance(error, ChangeRefused):
+        return VIOLATED
     return NO_SERVER if isinstance(error, ServerError | InferenceError) else USAGE
 
 
@@ -95,6 +99,35 @@ def print_summary(results: Results, analyzers: Sequence[Analyzer]) -> None:
         seconds = f"{result.timings.wall_milliseconds / 1000:.1f}"
         table.add_row(analyzer.name, status, str(len(result.segments)), seconds, found or "")
     console.print(table)
+
+
+def address(url: str | None) -> str | None:
+    """The server that `--url` names; gRPC itself would wait for what can never be one.
+
+    Raises:
+        UsageError: it is not HOST:PORT.
+    """
+    found = None if url is None else re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", url)
+    if url is not None and not (found and 0 < int(found[1]) < 65536):
+        raise UsageError(f"--url is HOST:PORT of Triton's gRPC endpoint, such as 127.0.0.1:8001, not {url!r}")
+    return url
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print what the doctor found, then what mends it: a line each, unbroken, to be copied into a shell."""
+    colours = {"ok": "green", "warning": "yellow", "missing": "red"}
+    table = Table("", "state", "found")
+    for check in checks:
+        table.add_row(check.subject, Text(check.state, colours[check.state]), Text(check.finding, overflow="fold"))
+    console.print(table)
+    subjects: dict[str, list[str]] = {}
+    for check in checks:
+        if check.remedy:
+            subjects.setdefault(check.remedy, []).append(check.subject)
+    if subjects:
+        console.print("to mend it:")
+    for remedy, mended in subjects.items():
+        console.print(Text.assemble(f"  {remedy}  ", (f"# {', '.join(mended)}", "dim")), soft_wrap=True)
 
 
 def counted(count: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
@@ -64,6 +64,8 @@ class MediaFacts:
     """The clip's sound."""
     coverage: float
     """Decoded share of the clip, 0-1; below 1 for a truncated or damaged file."""
+    size_change_count: int = 0
+    """Times that the size or orientation changed in mid-stream; later pictures are fitted into the first size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +79,11 @@ class ClipHeader:
     frame_rate: Fraction
     """Nominal frames per second as the container states it; never used as a clock."""
     base_frame_rate: Fraction
-    """Frames per second of the uploaded track."""
+    """Frames per second of the uploaded track: the profile's, or less for a long clip."""
     hdr: str | None
     """hlg or pq for HDR transfer functions, null for SDR."""
     stated_seconds: float | None = None
-    """Duration that the container states; None when it states none. A plan, never a clock."""
+    """Duration of the video that the container states; None when it states none. A plan, never a clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,8 @@ class FrameChunk:
     """[n], strictly increasing."""
     first_index: int
     """Index of the first frame in the clip."""
+    is_abrupt: NDArray[np.bool_]
+    """[n] whether the picture changed at once from the frame before it: a cut or a flash, not motion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +107,7 @@ class LumaFrame:
     luma: NDArray[np.uint8]
     """uint8 [coded height, coded width]; full range, 0 black, 255 white, whatever the stream's own range."""
     time_seconds: float
-    """The instant of the F5 rate at which it is shown."""
+    """The instant of the rate base/2 at which it is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +137,14 @@ class Window:
 
     Rows are ordered base/4 first, then those only in base/2, then the rest, so that every nested rate is a prefix.
     A window is born with one reference; `retain` adds one, `release` drops one, the last closes the buffer.
+
+    The windows of a clip come in time order, except those of `ExtraWindow`.
     """
+
+    samples: tuple[int, ...]
+    """Number of the sample in every row, counted from the clip's first at the base rate; empty for extra frames."""
+    times_seconds: tuple[float, ...]
+    """Time of every row."""
 
     def __init__(self, buffer: FrameBuffer, first_sample: int, count: int, base_frame_rate: Fraction) -> None:
         """Take over `buffer`, whose first `count` rows hold samples first_sample ... in `nested_order`."""
@@ -160,6 +171,25 @@ class Window:
             last = self._readers == 0
         if last:
             self.buffer.close()
+
+
+class ExtraWindow(Window):
+    """Frames between the samples that begin a new picture, so that every shot has one at the nested rates.
+
+    Rows are those of base/2 first, then those that only base/4 lacks; the base rate itself has none of them. It comes
+    when it is full or the clip has ended, so later than regular windows of the same time.
+    """
+
+    def __init__(self, buffer: FrameBuffer, times_seconds: Sequence[float], half_rate_count: int) -> None:
+        """Take over `buffer`; its rows are shown from `times_seconds` on, base/2 lacks the first `half_rate_count`."""
+        super().__init__(buffer, 0, 0, Fraction(1))
+        self.count = len(times_seconds)
+        self.times_seconds = tuple(times_seconds)
+        self._half_rate_count = half_rate_count
+
+    def row_count(self, divisor: int) -> int:
+        """Rows that the rate base/divisor lacks: the length of its prefix. `divisor` is 1, 2 or 4."""
+        return {1: 0, 2: self._half_rate_count, 4: self.count}[divisor]
 
 
 def nested_order(count: int) -> tuple[int, ...]:

@@ -26,6 +26,8 @@ _EPILOG = """
 
 [cyan]reelscope-export object_yolov8 --profile rtx8000[/cyan] - one model, FP16
 
+[cyan]reelscope-export object_yolov8 --candidate[/cyan] - its next version, not served yet
+
 [cyan]reelscope-export --all --weights random[/cyan] - offline; answers mean nothing
 
 [bold]REELSCOPE_REPOSITORY[/bold]: where to build.
@@ -62,6 +64,9 @@ def export(
         Path | None, typer.Option(help="Model repository to build into.", show_default="the checkout's or the user's")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build even what is up to date.")] = False,
+    candidate: Annotated[
+        bool, typer.Option("--candidate", help="Build the next version aside; `reelscope models roll` lets it serve.")
+    ] = False,
 ) -> None:
     """Build models for Triton: official weights in, verified ONNX files out.
 
@@ -81,6 +86,7 @@ def export(
             mode=mode.value,
             policy=policy.value,
             force=force,
+            candidate=candidate,
             report=_report,
         )
         outcomes.extend(exporter.export(each) for each in settings)
@@ -114,7 +120,7 @@ def _print_table(outcomes: list[Outcome]) -> None:
             f"{settings.model}\n{settings.variant} {settings.precision}",
             f"trained\n{chosen.source}" if chosen.trained else f"[yellow]untrained[/yellow]\n{chosen.source}",
             "\n".join(measure.figure for measure in outcome.measures) or "as when built",
-            f"{outcome.file.name}\n{'built' if outcome.built else 'unchanged'}",
+            f"{outcome.file.parent.name}/{outcome.file.name}\n{'built' if outcome.built else 'unchanged'}",
             f"{outcome.file.stat().st_size / 1e6:.1f}",
             f"{outcome.seconds:.1f}",
         )

@@ -32,5 +32,14 @@ ENSEMBLES: tuple[Ensemble, ...] = (
         max_batch_size=32,
         models=("object_yolov8",),
     ),
+    Ensemble(
+        name="embeddings",
+        comment=(
+            "Embeddings: CLIP's view of each frame. RGB frames of any size, one size per request.",
+            "Tensors as in model_repository/embedding_clip; embedding_clip_provenance says which weights answered.",
+        ),
+        max_batch_size=32,
+        models=("embedding_clip",),
+    ),
 )
 """Every ensemble; each is a folder below `ensembles/`."""

@@ -10,6 +10,7 @@
     │   ├── WeightsUnreadable       the library cannot load the file
     │   └── LicenceRefused          the licence policy forbids them
     ├── VerificationFailed          the graph differs from upstream; nothing was placed        exit 1
+    ├── VersionInService            the file would replace one of a version that serves        exit 1
     ├── PlacementFailed             the repository cannot be written                           exit 1
     └── LibraryMissing              the extra `export` is not installed                        exit 1
 
@@ -81,6 +82,12 @@ class VerificationFailed(ExportError):
     """The graph does not compute what upstream computes; nothing was placed."""
 
     code = "verification_failed"
+
+
+class VersionInService(ExportError):
+    """Versions were rolled here: the next one is built aside, not in place; the message names the commands."""
+
+    code = "version_in_service"
 
 
 class PlacementFailed(ExportError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reelscope_export import fingerprint, paths, write
-from reelscope_export.errors import VerificationFailed
+from reelscope_export.errors import VerificationFailed, VersionInService
 from reelscope_export.paths import ModelSettings
 from reelscope_export.registry import ModelModule, load_module
 from reelscope_export.weights import Cache, LicencePolicy, Mode, Report, Weights
@@ -42,6 +41,8 @@ class Exporter:
     mode: Mode = "auto"
     policy: LicencePolicy = "any"
     force: bool = False
+    candidate: bool = False
+    """Build aside, for `reelscope models roll`, instead of in place."""
     report: Report = print
     load: Callable[[str], ModelModule] = load_module
 
@@ -51,6 +52,7 @@ class Exporter:
         Raises:
             WeightsError: the weights cannot be had, or are not the recorded ones.
             VerificationFailed: the graph differs from upstream; the file in place is untouched.
+            VersionInService: the file in place is out of date, and versions were rolled here.
             PlacementFailed: the repository cannot be written.
             LibraryMissing: the extra `export` is not installed.
         """
@@ -65,21 +67,38 @@ class Exporter:
             recipe=fingerprint.recipe(model)[:12],
         )
         stamp = fingerprint.fingerprint(settings, weights)
-        target = self.repository / model / write.VERSION / settings.model_file
-        measures: tuple[Measure, ...] = ()
-        placed = fingerprint.read_metadata(target)
-        if self.mode == "auto" and not self.force and not weights.trained and (trained := _trained(target, placed)):
+        folder = self.repository / model
+        serving = write.in_service(folder) / settings.model_file
+        target = folder / write.CANDIDATE / settings.model_file if self.candidate else serving
+        for file in dict.fromkeys((serving, target)):
+            if kept := self._kept(model, file, weights, stamp):
+                return Outcome(settings, kept, file, False, (), time.monotonic() - started)
+        if target.is_file() and not self.candidate and write.has_history(folder):
+            raise VersionInService(
+                f"{model}: {target.parent.name}/{target.name} is in service and was built from other weights or code; "
+                f"build the next version beside it: reelscope-export {model} --profile {settings.profile} --candidate; "
+                f"then: reelscope models roll {model}"
+            )
+        with write.staged(target) as stream:
+            self.report(f"{model}: building {variant} {settings.precision}")
+            stream.write(self._build(settings, weights, stamp))
+            stream.flush()
+            self.report(f"{model}: comparing with upstream")
+            measures = self._verify(settings, weights, Path(stream.name))
+        if self.candidate:
+            self.report(f"{model}: nothing serves the candidate yet; reelscope models roll {model}")
+        return Outcome(settings, weights, target, True, measures, time.monotonic() - started)
+
+    def _kept(self, model: str, file: Path, weights: Weights, stamp: str) -> Weights | None:
+        """The weights that a placed file was built from, if it is to stay; else None."""
+        if self.force:
+            return None
+        placed = fingerprint.read_metadata(file)
+        recorded = fingerprint.recorded_weights(file, placed)
+        if self.mode == "auto" and not weights.trained and recorded and recorded.trained:
             self.report(f"{model}: keeping the graph of trained weights that is in place; --weights random replaces it")
-            return Outcome(settings, trained, target, False, (), time.monotonic() - started)
-        stale = self.force or placed.get(fingerprint.METADATA_KEY) != stamp
-        if stale:
-            with write.staged(target) as stream:
-                self.report(f"{model}: building {variant} {settings.precision}")
-                stream.write(self._build(settings, weights, stamp))
-                stream.flush()
-                self.report(f"{model}: comparing with upstream")
-                measures = self._verify(settings, weights, Path(stream.name))
-        return Outcome(settings, weights, target, stale, measures, time.monotonic() - started)
+            return recorded
+        return weights if placed.get(fingerprint.METADATA_KEY) == stamp else None
 
     def _build(self, settings: ModelSettings, weights: Weights, stamp: str) -> bytes:
         module = self.load(settings.model)
@@ -109,7 +128,7 @@ class Exporter:
         verify.require_contract(graph_file, module.CONTRACT)
         _require_labels(settings.model, module.labels(weights.file))
         measures = module.verify(
-            graph_file,
+            verify.open_graph(graph_file),
             weights.file,
             variant=settings.variant,
             precision=settings.precision,
@@ -117,21 +136,6 @@ class Exporter:
         )
         verify.require(settings.model, measures)
         return measures
-
-
-def _trained(target: Path, metadata: dict[str, str]) -> Weights | None:
-    """The trained weights that a placed graph was built from; None when it was not."""
-    provenance = json.loads(metadata.get(fingerprint.PROVENANCE_KEY, "{}"))
-    if not provenance.get("trained"):
-        return None
-    return Weights(
-        file=target,
-        sha256=provenance["sha256"],
-        trained=True,
-        source=provenance["source"],
-        revision=provenance["revision"],
-        licence=provenance["licence"],
-    )
 
 
 def _require_labels(model: str, labels: tuple[str, ...]) -> None:

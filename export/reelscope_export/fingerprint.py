@@ -25,7 +25,7 @@ PROVENANCE_KEY = "reelscope.provenance"
 """What the graph's `provenance` output says, as JSON, where it can be read without running the graph."""
 
 _PACKAGE = Path(__file__).resolve().parent
-_LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "torch", "ultralytics")
+_LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "torch", "transformers", "ultralytics")
 
 _METADATA_FIELD = 14
 """Field number of ModelProto.metadata_props (onnx.proto)."""
@@ -78,6 +78,22 @@ def _imported_modules(file: Path) -> Iterator[str]:
             yield node.module.removeprefix(f"{package}.")
 
 
+def recorded_weights(file: Path, metadata: dict[str, str]) -> Weights | None:
+    """The weights that a built graph says it was made from; None when it says nothing."""
+    try:
+        provenance = json.loads(metadata[PROVENANCE_KEY])
+        return Weights(
+            file=file,
+            sha256=provenance["sha256"],
+            trained=provenance["trained"],
+            source=provenance["source"],
+            revision=provenance["revision"],
+            licence=provenance["licence"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def read_metadata(file: Path) -> dict[str, str]:
     """Metadata of a built graph; empty when there is no file, or it is not one of ours.
 
@@ -105,6 +121,8 @@ def _fields(stream: BinaryIO, size: int, wanted: int | None) -> Iterator[bytes]:
             _varint(stream)
         elif wire_type == 2:
             length = _varint(stream)
+            if length > size - stream.tell():
+                raise EOFError
             if wanted in (None, number):
                 yield stream.read(length)
             else:
@@ -119,6 +137,8 @@ def _varint(stream: BinaryIO) -> int:
         byte = stream.read(1)
         if not byte:
             raise EOFError
+        if shift > 63:
+            raise ValueError("no integer of protobuf is longer than 64 bits")
         value |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
             return value

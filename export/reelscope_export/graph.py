@@ -78,6 +78,11 @@ def to_onnx(
             verbose=False,
         )
     assert program is not None
+    # A traced operation may bear the name of an output (torch's `embedding` does), and names must be unique.
+    for node in program.model.graph:
+        for value in node.outputs:
+            if value.name in output_names and value not in program.model.graph.outputs:
+                value.name = f"inner_{value.name}"
     return program.model_proto
 
 

@@ -13,9 +13,9 @@ from reelscope_export.errors import LibraryMissing, UnknownModel
 if TYPE_CHECKING:
     import onnx
 
-    from reelscope_export.verify import Measure
+    from reelscope_export.verify import Measure, Run
 
-MODELS: tuple[str, ...] = ("object_yolov8",)
+MODELS: tuple[str, ...] = ("object_yolov8", "embedding_clip")
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 
 
@@ -30,10 +30,9 @@ class ModelModule(Protocol):
     def build(self, weights: Path, precision: str) -> onnx.ModelProto:
         """Build the graph, without provenance, from weights loaded by the upstream library."""
 
-    def verify(
-        self, graph_file: Path, weights: Path, *, variant: str, precision: str, trained: bool
-    ) -> tuple[Measure, ...]:
-        """Compare the graph with the upstream library on the same weights and inputs."""
+    def verify(self, run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:
+        """Compare what answers (the graph, or a server that serves it) with the upstream library, on the same weights
+        and inputs."""
 
     def labels(self, weights: Path) -> tuple[str, ...]:
         """Names of the classes that the weights were trained for, by index; empty when there are none."""

@@ -1,18 +1,22 @@
 """Weights: found in the cache, downloaded, or drawn at random; each file held to the hash first seen.
 
 The cache (`REELSCOPE_WEIGHTS`) holds trained checkpoints under the names of `weights.toml`, seeded random ones in
-`random/`, and `weights.lock.json` with the SHA-256 of each trained file: the manifest's where upstream publishes
-one, else that of the first file seen. A checkpoint put into the cache by hand is used like a downloaded one.
+`random/`, and `weights.lock.json` with the SHA-256 of each trained file: the manifest's where one is known, else that
+of the first file seen. A checkpoint put into the cache by hand is used like a downloaded one. Libraries that read a
+folder (configuration and vocabulary beside the network's weights) find one: each of its files is a part, held to a
+hash of its own.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -29,8 +33,19 @@ LOCK_NAME = "weights.lock.json"
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a variant."""
+
+    name: str
+    """Its path in the cache."""
+    url: str
+    sha256: str | None
+    """Known hash; None: the one first seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One variant of the manifest."""
+    """One variant of the manifest, with the keys of `weights.toml`."""
 
     file: str
     url: str
@@ -38,12 +53,20 @@ class Entry:
     licence: str
     commercial_use: bool
     sha256: str | None = None
+    beside: dict[str, str] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every file; the last is that of the network's weights."""
+        folder, address = self.file.rpartition("/")[0], self.url.rpartition("/")[0]
+        beside = (Part(f"{folder}/{name}", f"{address}/{name}", sha256) for name, sha256 in self.beside.items())
+        return *beside, Part(self.file, self.url, self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A file of weights that is there and whose hash was checked."""
+    """A file of weights that is there and whose hash was checked; the files that belong to it lie beside it."""
 
     file: Path
     sha256: str
@@ -88,7 +111,7 @@ class Cache:
             variant: variant of the manifest.
             mode: trained only, random only, or trained where they can be had (auto).
             policy: `commercial` takes no trained weights whose licence forbids commercial use.
-            write_random: writes the seeded random weights to a path.
+            write_random: writes the seeded random weights to a path, and what belongs to them beside it.
             recipe: short name of how random weights are drawn; another recipe, another file.
 
         Raises:
@@ -108,26 +131,15 @@ class Cache:
                 if mode == "trained":
                     raise
                 self.report(f"random weights for {variant}: {exc}")
-        return self._random(variant, write_random, recipe)
+        return self._random(variant, Path(entry.file).name, write_random, recipe)
 
     def _trained(self, entry: Entry, policy: LicencePolicy) -> Weights:
         if policy == "commercial" and not entry.commercial_use:
             raise LicenceRefused(f"{entry.file}: its licence ({entry.licence}) forbids commercial use")
-        file = self.folder / entry.file
-        source = f"file {entry.file}"
-        if not file.is_file():
-            try:
-                fetch(entry.url, file, report=self.report)
-            except Offline as exc:
-                raise WeightsUnavailable(
-                    f"{entry.file} is not in the cache and cannot be downloaded ({exc}); "
-                    f"put the file from {entry.url} into {self.folder}, or use --weights random"
-                ) from exc
-            source = entry.url
-        record = self._hold_to_record(entry, file, source)
+        record = [self._held(part) for part in entry.parts][-1]
         by_hand = record["source"] != entry.url
         return Weights(
-            file=file,
+            file=self.folder / entry.file,
             sha256=record["sha256"],
             trained=True,
             source=record["source"],
@@ -135,22 +147,38 @@ class Cache:
             licence=entry.licence,
         )
 
-    def _hold_to_record(self, entry: Entry, file: Path, source: str) -> dict[str, str]:
+    def _held(self, part: Part) -> dict[str, str]:
+        """Find the file in the cache or fetch it, and hold it to its record."""
+        file = self.folder / part.name
+        source = f"file {part.name}"
+        if not file.is_file():
+            try:
+                fetch(part.url, file, report=self.report)
+            except Offline as exc:
+                raise WeightsUnavailable(
+                    f"{part.name} is not in the cache and cannot be downloaded ({exc}); "
+                    f"put the file from {part.url} into {file.parent}, or use --weights random"
+                ) from exc
+            source = part.url
+        return self._hold_to_record(part, file, source)
+
+    def _hold_to_record(self, part: Part, file: Path, source: str) -> dict[str, str]:
         """Compare the file with its record, or make the record; a file with upstream's hash is upstream's."""
         actual = file_sha256(file)
         lock = self._read_lock()
-        known = lock.get(entry.file)
-        expected = entry.sha256 or (known["sha256"] if known else actual)
+        known = lock.get(part.name)
+        expected = part.sha256 or (known["sha256"] if known else actual)
         if actual != expected:
+            accept = f"; to accept it on purpose, remove {part.name!r} from {self.folder / LOCK_NAME}"
             raise WeightsCorrupt(
-                f"{file}: SHA-256 is {actual}, expected {expected}; delete the file to fetch it again, or, to accept "
-                f"a new one on purpose, remove {entry.file!r} from {self.folder / LOCK_NAME}"
+                f"{file}: SHA-256 is {actual}, expected {expected}; delete the file to fetch it again"
+                f"{'' if part.sha256 else accept}"
             )
         if known and known["sha256"] == actual:
             return known
-        record = {"sha256": actual, "source": entry.url if entry.sha256 else source}
-        write_atomically(self.folder / LOCK_NAME, json.dumps({**lock, entry.file: record}, indent=2, sort_keys=True))
-        self.report(f"recorded {entry.file}: SHA-256 {actual[:12]}..., from {record['source']}")
+        record = {"sha256": actual, "source": part.url if part.sha256 else source}
+        write_atomically(self.folder / LOCK_NAME, json.dumps({**lock, part.name: record}, indent=2, sort_keys=True))
+        self.report(f"recorded {part.name}: SHA-256 {actual[:12]}..., from {record['source']}")
         return record
 
     def _read_lock(self) -> dict[str, dict[str, str]]:
@@ -165,24 +193,33 @@ class Cache:
             ) from exc
         return lock
 
-    def _random(self, variant: str, write_random: Callable[[Path], None], recipe: str) -> Weights:
-        folder = self.folder / "random"
-        file = folder / f"{variant}-{recipe}.pt"
+    def _random(self, variant: str, name: str, write_random: Callable[[Path], None], recipe: str) -> Weights:
+        folder = self.folder / "random" / f"{variant}-{recipe}"
+        file = folder / name
         if not file.is_file():
             self.report(f"drawing seeded random weights for {variant}")
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+            temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+            temporary.mkdir(parents=True)
             try:
-                write_random(temporary)
-                os.replace(temporary, file)
+                write_random(temporary / name)
+                _place_folder(temporary, folder)
             finally:
-                temporary.unlink(missing_ok=True)
-            for older in folder.glob(f"{variant}-*.pt"):
-                if older != file:
-                    older.unlink(missing_ok=True)
+                shutil.rmtree(temporary, ignore_errors=True)
+            for older in folder.parent.glob(f"{variant}-*"):
+                if older != folder:
+                    shutil.rmtree(older, ignore_errors=True)
         return Weights(
             file=file, sha256=file_sha256(file), trained=False, source="random, seed 0", revision=recipe, licence="none"
         )
+
+
+def _place_folder(temporary: Path, folder: Path) -> None:
+    """Rename; another process that drew the same weights meanwhile has placed the same bytes."""
+    try:
+        temporary.rename(folder)
+    except OSError as exc:
+        if exc.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
 
 
 def file_sha256(file: Path) -> str:

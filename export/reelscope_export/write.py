@@ -3,6 +3,9 @@
 A build writes `1/.<file>.<random>.tmp` on the same filesystem and renames it over the file when all is well. The
 temporary file is locked while its export lives; an export that died leaves an unlocked one, which the next export
 of the same file removes.
+
+Where `reelscope models roll` has made version 2, or a rollback has set one aside, versions are a history that is not
+written to any more: the next build goes to `candidate/`, which Triton ignores until it is rolled in.
 """
 
 from __future__ import annotations
@@ -17,7 +20,20 @@ from typing import BinaryIO
 
 from reelscope_export.errors import PlacementFailed
 
-VERSION = "1"
+CANDIDATE = "candidate"
+_FIRST = "1"
+_ROLLED_BACK = "rolled-back-*"
+
+
+def in_service(model_folder: Path) -> Path:
+    """Folder of the version that Triton serves: the highest number; 1 where there is none yet."""
+    numbers = [each.name for each in model_folder.glob("[0-9]*") if each.name.isdigit()]
+    return model_folder / max(numbers, key=int, default=_FIRST)
+
+
+def has_history(model_folder: Path) -> bool:
+    """Whether a version was ever rolled in here."""
+    return in_service(model_folder).name != _FIRST or any(model_folder.glob(_ROLLED_BACK))
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
-from reelscope.types import ClipHeader, FrameChunk, Window
+from reelscope.decode.changes import AbruptChanges
+from reelscope.signals import FrameEmbeddings, Shot, Shots, Transition
+from reelscope.types import ClipHeader, FrameChunk, ModelProvenance, Window
 
 
 def header(frames: Sequence[np.ndarray], *, base_frame_rate: int = 10, rate: int = 30) -> ClipHeader:
@@ -24,9 +27,13 @@ def measure(source, frames: Sequence[np.ndarray], *, times: Sequence[float] | No
     """Signal of a source of the small track."""
     times = np.arange(len(frames)) / 30 if times is None else np.asarray(times)
     source.start(header(frames, **options))
+    changes = AbruptChanges()
     for first in range(0, len(frames), 16):
         part = slice(first, first + 16)
-        source.push(FrameChunk(frames=np.stack(frames[part]), times_seconds=times[part], first_index=first))
+        is_abrupt = np.array([changes.is_abrupt(frame) for frame in frames[part]])
+        source.push(
+            FrameChunk(frames=np.stack(frames[part]), times_seconds=times[part], first_index=first, is_abrupt=is_abrupt)
+        )
     return source.finish(float(times[-1]) + 1 / 30)
 
 
@@ -44,3 +51,62 @@ class Memory:
 def windows(count: int, base_frame_rate: int) -> list[Window]:
     """Windows of a clip of `count` uploaded frames."""
     return [Window(Memory(), first, min(20, count - first), Fraction(base_frame_rate)) for first in range(0, count, 20)]
+
+
+def cut(*edges_seconds: float) -> Shots:
+    """Shots with these edges, at 30 frames a second."""
+    frames = [round(30 * edge) for edge in edges_seconds]
+    return Shots(
+        sampling="FULL",
+        sample_count=frames[-1],
+        shots=tuple(
+            Shot(
+                id=f"shot-{k + 1}",
+                start_seconds=edges_seconds[k],
+                end_seconds=edges_seconds[k + 1],
+                frame_in=frames[k],
+                frame_out=frames[k + 1],
+                transition_in=Transition(kind="hard", length_seconds=0.0) if k else None,
+                score=1.0 if k else None,
+            )
+            for k in range(len(edges_seconds) - 1)
+        ),
+        flashes=(),
+        times_seconds=np.arange(frames[-1]) / 30,
+        luma_change=np.zeros(frames[-1]),
+    )
+
+
+PROVENANCE = ModelProvenance(
+    name="embedding_clip",
+    version="1",
+    ensemble="embeddings",
+    source="test",
+    revision="",
+    sha256=None,
+    licence="none",
+    precision="fp32",
+    trained=True,
+)
+
+
+def embedded(
+    times_seconds: Sequence[float],
+    embeddings: np.ndarray,
+    probabilities: Mapping[str, Sequence[float] | float] | None = None,
+    trained: bool = True,
+) -> FrameEmbeddings:
+    """Embeddings [n, d] as if a model had given them, with the labels and probabilities named (one, or n of them)."""
+    count, columns = len(times_seconds), probabilities or {}
+    return FrameEmbeddings(
+        sampling="F2.5",
+        sampling_fps=2.5,
+        sample_count=count,
+        models=(replace(PROVENANCE, trained=trained),),
+        times_seconds=np.asarray(times_seconds, float),
+        embeddings=np.asarray(embeddings, np.float32),
+        label_probabilities=np.array(
+            [np.broadcast_to(column, count) for column in columns.values()], np.float32
+        ).T.reshape(count, len(columns)),
+        labels=tuple(columns),
+    )

@@ -161,7 +161,14 @@ def test_a_last_frame_that_is_held_is_a_shot():
     frames = [*clips.pan(2, 30), clips.texture(1, 320, 180)]
     source = ShotSource()
     source.start(header(frames))
-    source.push(FrameChunk(frames=np.stack(frames), times_seconds=np.arange(31) / 30, first_index=0))
+    source.push(
+        FrameChunk(
+            frames=np.stack(frames),
+            times_seconds=np.arange(31) / 30,
+            first_index=0,
+            is_abrupt=np.zeros(31, bool),
+        )
+    )
     assert boundaries(source.finish(3.0)) == [30]
 
 

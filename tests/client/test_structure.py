@@ -23,9 +23,10 @@ LAYERS = (
     {"types", "settings", "processes"},
     {"signals", "inference", "sampler"},
     {"decode", "sources", "analyzers", "embedded"},
-    {"results", "worker"},
-    {"pipeline", "check"},
+    {"results", "worker", "rollout"},
+    {"pipeline", "check", "doctor"},
     {"terminal"},
+    {"models"},
     {"cli"},
 )
 SOLE_IMPORTERS = {
@@ -107,7 +108,9 @@ def test_analyzers_are_pure():
     """No I/O, no pixels, no server: analyzers import none of what could do it."""
     forbidden = {"av", "cv2", "os", "pathlib", "reelscope.decode", "reelscope.inference", "reelscope.sources"}
     for name, tree in modules(CLIENT / "analyzers").items():
-        assert not imported(tree) & forbidden, name
+        # The fit of the camera's motion is OpenCV's; it takes points, never a picture.
+        allowed = {"cv2"} if name == "camera_fit" else set()
+        assert not imported(tree) & forbidden - allowed, name
 
 
 def test_importing_reelscope_is_cheap():

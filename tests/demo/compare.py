@@ -1,7 +1,8 @@
 """Hold results of the demo clip against its truth: `python tests/demo/compare.py RESULTS`.
 
 Exits with 1 when model-free truth is missed: every shot boundary to the frame, the flash as no cut, the palette card to
-dE00 <= 2 and shares +-0.02. What needs trained weights is shown, and judged only when the results say they had them.
+dE00 <= 2 and shares +-0.02, the camera of every shot (pan and tilt +-5 % or +-0.5 % of the side per second, zoom
++-0.01, roll +-0.5 degrees per second). What needs trained weights is shown, and judged only when the results had them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from reelscope.settings import labels
 MAX_DELTA_E = 2.0
 MAX_SHARE_ERROR = 0.02
 MAX_TIME_ERROR_SECONDS = 1 / 30
+MAX_ZOOM_ERROR = 0.01
+MAX_ROLL_ERROR_DEGREES = 0.5
 
 
 class Row(NamedTuple):
@@ -33,7 +36,7 @@ class Row(NamedTuple):
 
 def compare(results: dict[str, Any], truth: dict[str, Any]) -> list[Row]:
     """One row per fact of the truth file that today's analyzers speak of."""
-    return [*_shots(results, truth), *_flashes(results, truth), *_palettes(results, truth), *_objects(results, truth)]
+    return [row for facts in (_shots, _flashes, _palettes, _camera, _objects) for row in facts(results, truth)]
 
 
 def _shots(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
@@ -66,6 +69,44 @@ def _palettes(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
             is_right = difference <= MAX_DELTA_E and abs(nearest["share"] - color["share"]) <= MAX_SHARE_ERROR
             actual = f"{nearest['hex']} {nearest['share']:.3f}  (dE00 {difference:.2f})"
             yield Row("palette colour", f"{color['hex']} {color['share']:.3f}", actual, is_right)
+
+
+def _camera(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    """The longest span of each shot; a card of flat bands has nothing that could be followed."""
+    flat = {card["shot"] for card in truth["palettes"]}
+    for number, shot in enumerate(truth["shots"]):
+        spans = [
+            span
+            for span in results["analyzers"]["camera_analysis"]["segments"]
+            if shot["start_seconds"] - 0.01 <= span["start"] < shot["end_seconds"] - 0.01
+        ]
+        found = max(spans, key=lambda span: span["end"] - span["start"])
+        label = {"zoom": "zoom_or_dolly"}.get(shot["camera"]["label"], shot["camera"]["label"])
+        if number in flat:
+            yield Row("camera", f"shot {number + 1}: {label}", found["label"], found["label"] in ("static", "unknown"))
+            continue
+        pan, tilt, zoom, roll = (
+            found["data"][name] for name in ("pan_pct_w_s", "tilt_pct_h_s", "zoom_per_s", "roll_deg_s")
+        )
+        true = shot["camera"]
+        errors_over_bounds = (
+            abs(pan - true["pan_percent_width_per_second"])
+            / max(0.5, 0.05 * abs(true["pan_percent_width_per_second"])),
+            abs(tilt - true["tilt_percent_height_per_second"])
+            / max(0.5, 0.05 * abs(true["tilt_percent_height_per_second"])),
+            abs(zoom - true["zoom_per_second"]) / MAX_ZOOM_ERROR,
+            abs(roll - true["roll_degrees_per_second"]) / MAX_ROLL_ERROR_DEGREES,
+        )
+        yield Row(
+            "camera",
+            f"shot {number + 1}: {label} {_moves(*list(true.values())[1:])}",
+            f"{found['label']} {_moves(pan, tilt, zoom, roll)}",
+            found["label"] == label and max(errors_over_bounds) <= 1,
+        )
+
+
+def _moves(pan: float, tilt: float, zoom: float, roll: float) -> str:
+    return f"{pan:+.1f} %W/s {tilt:+.1f} %H/s x{zoom:.3f} {roll:+.1f} deg/s"
 
 
 def _objects(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:

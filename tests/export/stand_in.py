@@ -10,7 +10,7 @@ import onnx
 
 from reelscope_export import object_yolov8
 from reelscope_export.contract import PROVENANCE
-from reelscope_export.verify import Measure
+from reelscope_export.verify import Measure, Run
 
 
 @dataclass
@@ -46,11 +46,9 @@ class StandIn:
     def labels(self, weights: Path) -> tuple[str, ...]:
         return tuple(object_yolov8.class_names().values())
 
-    def verify(
-        self, graph_file: Path, weights: Path, *, variant: str, precision: str, trained: bool
-    ) -> tuple[Measure, ...]:
+    def verify(self, run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:
         if self.fail:
             raise self.fail
         if self.measures is not None:
             return self.measures
-        return object_yolov8.verify(graph_file, weights, variant=variant, precision=precision, trained=trained)
+        return object_yolov8.verify(run, weights, variant=variant, precision=precision, trained=trained)

@@ -134,13 +134,40 @@ def test_checkpoint_put_into_the_cache_by_hand_is_used(
     assert answer["count"][0, 0] >= 20
 
 
+def box(left: float = 10, score: float = 0.9, class_id: int = 3) -> Array:
+    return np.array([[left, 10, left + 100, 60, score, class_id]])
+
+
+@pytest.mark.parametrize(
+    ("found", "share"),
+    [
+        (box(), 1.0),
+        (box(left=12, score=0.6), 1.0),  # IoU 0.961, whatever the score
+        (box(left=14), 0.0),  # IoU 0.923
+        (box(class_id=4), 0.0),
+        (np.concatenate((box(left=60), box())), 1.0),
+        (np.empty((0, 6)), 0.0),
+    ],
+)
+def test_fp16_boxes_are_matched_by_class_and_overlap(found: Array, share: float) -> None:
+    measure = object_yolov8._matched("matched", [(found, box())])
+    assert (measure.value, measure.passed) == (share, share == 1.0)
+
+
+def test_faint_boxes_need_not_be_matched_but_some_box_must() -> None:
+    faint, nothing = box(score=0.25), np.empty((0, 6))
+    assert object_yolov8._matched("matched", [(box(), box()), (nothing, faint)]).value == 1.0
+    assert not object_yolov8._matched("matched", [(nothing, faint)]).passed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("variant", "precision"), [("yolov8n", "fp16"), ("yolov8m", "fp32"), ("yolov8m", "fp16")])
 def test_every_variant_and_precision_verifies(variant: str, precision: str, tmp_path: Path) -> None:
     checkpoint, graph_file = tmp_path / "random.pt", tmp_path / "graph.onnx"
     object_yolov8.write_random(variant, checkpoint)
     onnx.save(object_yolov8.build(checkpoint, precision), str(graph_file))
-    measures = object_yolov8.verify(graph_file, checkpoint, variant=variant, precision=precision, trained=False)
+    run = verify.open_graph(graph_file)
+    measures = object_yolov8.verify(run, checkpoint, variant=variant, precision=precision, trained=False)
     verify.require("object_yolov8", measures)
 
 

@@ -213,7 +213,11 @@ REFUSED = {
         f'{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT} default_model_filename: "gone.onnx"',
         "1/gone.onnx is missing; build it: reelscope-export without_file --profile NAME",
     ),
-    "garbage": (f"{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT}", "Protobuf parsing failed"),
+    "garbage": (f"{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT}", "garbage: 1/model.onnx is damaged ("),
+    "truncated": (
+        f"{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT}",
+        "build it again: reelscope-export truncated --profile NAME --force",
+    ),
 }
 TUNED = """parameters [
   { key: "intra_op_thread_count" value { string_value: "1" } },
@@ -231,7 +235,9 @@ def refusing(tmp_path_factory):
     """A server beside whose one good model lie models that it must not load."""
     folder = tmp_path_factory.mktemp("refused")
     for name, (config, _) in REFUSED.items():
-        model = {"without_file": None, "garbage": b"no graph"}.get(name, tiny_models.frame_sum())
+        whole = tiny_models.frame_sum()
+        damaged = {"without_file": None, "garbage": b"no graph", "truncated": whole.SerializeToString()[:200]}
+        model = damaged.get(name, whole)
         tiny_models.write_model(folder, name, model, config)
     config = f"{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT} {TUNED}"
     tiny_models.write_model(folder, "tuned", tiny_models.frame_sum(), config, file="cpu.onnx")

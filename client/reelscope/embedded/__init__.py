@@ -10,6 +10,16 @@
 """
 
 from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, running, status, up
+from reelscope.embedded.deployment import default_repositories
 from reelscope.embedded.server import EmbeddedServer
 
-__all__ = ["EmbeddedServer", "ServerRecord", "ServerStatus", "down", "running", "status", "up"]
+__all__ = [
+    "EmbeddedServer",
+    "ServerRecord",
+    "ServerStatus",
+    "default_repositories",
+    "down",
+    "running",
+    "status",
+    "up",
+]

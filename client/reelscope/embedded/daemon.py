@@ -18,6 +18,7 @@ from pathlib import Path
 
 from reelscope import settings
 from reelscope.embedded import supervisor
+from reelscope.embedded.deployment import expected_versions
 from reelscope.embedded.server import EmbeddedServer, Progress
 from reelscope.embedded.supervisor import sweep_shared_memory
 from reelscope.errors import ServerUnreachable, UsageError
@@ -29,6 +30,8 @@ class ServerRecord:
     """A detached server, as recorded in the state folder."""
 
     profile: str
+    config_name: str
+    """Variant of the configs that it serves; empty for config.pbtxt itself."""
     repository: str
     """Model repository that it serves, an absolute path."""
     grpc_url: str
@@ -36,8 +39,8 @@ class ServerRecord:
     http_url: str
     """Empty when HTTP is off."""
     log_path: str
-    versions: dict[str, tuple[str, ...]]
-    """Model or ensemble -> the versions that must be ready."""
+    models: tuple[str, ...]
+    """Models and ensembles that it serves; which versions, the repository says."""
     supervisor_pid: int
     """Process to signal; it ends with the server."""
     supervisor_start_ticks: int
@@ -49,6 +52,11 @@ class ServerRecord:
     def supervisor(self) -> ProcessIdentity:
         """The process to signal."""
         return ProcessIdentity(self.supervisor_pid, self.supervisor_start_ticks)
+
+    @property
+    def repositories(self) -> tuple[Path, ...]:
+        """Folders that it serves: the models, and the ensembles over them."""
+        return Path(self.repository), settings.deployment_root() / "ensembles"
 
     def mismatch(self, profile: settings.Profile, http: bool = False) -> str | None:
         """Say in what the server differs from the one that would be started now; None when it does not."""
@@ -94,12 +102,13 @@ def up(profile: settings.Profile, http: bool = False, on_progress: Progress | No
         try:
             record = ServerRecord(
                 profile=profile.name,
+                config_name=profile.config_name,
                 repository=_repository(),
                 grpc_url=server.grpc_url,
                 metrics_url=server.metrics_url,
                 http_url=server.http_url,
                 log_path=str(server.log_path),
-                versions={model.name: model.versions for model in server.models},
+                models=tuple(model.name for model in server.models),
                 supervisor_pid=server.supervisor.pid,
                 supervisor_start_ticks=server.supervisor.start_ticks,
                 server_pid=server.pid,
@@ -137,8 +146,7 @@ def running() -> ServerRecord | None:
     path = _path()
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        versions = {name: tuple(listed) for name, listed in fields.pop("versions").items()}
-        record = ServerRecord(**fields, versions=versions)
+        record = ServerRecord(**fields | {"models": tuple(fields["models"])})
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -160,9 +168,10 @@ def status() -> ServerStatus | None:
 
     with RepositoryClient(record.grpc_url) as client:
         is_live = client.server_live()
-        models = dict.fromkeys(record.versions, False)
+        models = dict.fromkeys(record.models, False)
+        expected = expected_versions(record.models, record.repositories, record.config_name)
         with contextlib.suppress(ServerUnreachable):
-            for name, versions in record.versions.items() if is_live else ():
+            for name, versions in expected.items() if is_live else ():
                 models[name] = all(client.is_model_ready(name, version) for version in versions)
     return ServerStatus(record=record, is_live=is_live, models=models)
 

@@ -14,6 +14,9 @@ from typing import Any
 from reelscope import settings
 from reelscope.errors import ModelNotBuilt, ServerStartFailed, UsageError
 
+CANDIDATE_SUFFIX = ".candidate"
+"""End of the name that a model has while its candidate is checked; never part of a deployment."""
+
 _DEFAULT_FILES = {"onnxruntime": "model.onnx", "python": "model.py"}
 
 
@@ -27,6 +30,12 @@ class ServedModel:
     """The variant to be loaded, as `RepositoryClient.parse_config` returns it."""
     versions: tuple[str, ...]
     """Versions that Triton must serve, by the config's version policy."""
+
+    @property
+    def file_name(self) -> str:
+        """File of a version folder that is loaded; empty for an ensemble."""
+        default = _DEFAULT_FILES.get(self.config.get("backend", ""), "")
+        return self.config.get("default_model_filename") or default
 
     @property
     def steps(self) -> frozenset[str]:
@@ -52,7 +61,7 @@ def plan(profile: settings.Profile, models: Sequence[str], repositories: Iterabl
         folder.name: folder
         for repository in repositories
         for folder in sorted(repository.iterdir())
-        if (folder / "config.pbtxt").is_file()
+        if (folder / "config.pbtxt").is_file() and not folder.name.endswith(CANDIDATE_SUFFIX)
     }
     if unknown := [name for name in models if name not in found]:
         raise UsageError(f"no model {', '.join(unknown)} in the repository; there are: {', '.join(found) or 'none'}")
@@ -69,6 +78,23 @@ def plan(profile: settings.Profile, models: Sequence[str], repositories: Iterabl
     }:
         served |= added
     return tuple(served.values())
+
+
+def expected_versions(
+    models: Iterable[str], repositories: Sequence[Path], config_name: str
+) -> dict[str, tuple[str, ...]]:
+    """Versions that must be ready, by model, as the repositories are now: they follow a roll and a rollback.
+
+    Where they do not say (no version, or a config that cannot be read any more) it is "", whichever is served.
+    """
+    expected: dict[str, tuple[str, ...]] = {}
+    for name in models:
+        folder = next((each / name for each in repositories if (each / name).is_dir()), None)
+        try:
+            expected[name] = (_read(name, folder, config_name).versions if folder else ()) or ("",)
+        except (UsageError, OSError):
+            expected[name] = ("",)
+    return expected
 
 
 def differences(expected: dict[str, Any], loaded: dict[str, Any]) -> list[str]:
@@ -116,21 +142,23 @@ def _refuse_missing_variants(models: Iterable[ServedModel], config_name: str) ->
     ]
     if missing:
         raise ServerStartFailed(
-            f"{', '.join(missing)}: configs/{config_name}.pbtxt is missing, and Triton would serve config.pbtxt instead"
+            f"{', '.join(missing)}: configs/{config_name}.pbtxt is missing; Triton would serve config.pbtxt instead",
+            "python -m reelscope_export.configs",
         )
 
 
 def _refuse_unbuilt(models: Iterable[ServedModel], profile_name: str) -> None:
     missing = []
     for model in models:
-        file_name = model.config.get("default_model_filename") or _DEFAULT_FILES.get(model.config.get("backend", ""))
+        file_name = model.file_name
         absent = [
             version for version in model.versions if file_name and not (model.folder / version / file_name).exists()
         ]
         if absent or not model.versions:
-            path = f"{(absent or ['1'])[0]}/{file_name or ''}"
-            missing.append(
-                f"{model.name}: {path} is not built; run: reelscope-export {model.name} --profile {profile_name}"
-            )
+            missing.append((model.name, f"{(absent or ['1'])[0]}/{file_name}"))
     if missing:
-        raise ModelNotBuilt("\n".join(missing))
+        built = missing[0][0] if len(missing) == 1 else "--all"
+        raise ModelNotBuilt(
+            "\n".join(f"{name}: {path} is not built" for name, path in missing),
+            f"reelscope-export {built} --profile {profile_name}",
+        )

@@ -21,6 +21,7 @@ from reelscope import settings
 from reelscope.errors import ServerStartFailed
 
 _STUB = "triton_python_backend_stub"
+_INSTALL = "pip install --no-deps nvidia-pytriton==0.7.0"
 _KEPT_BACKEND_FOLDERS = 4
 
 
@@ -55,7 +56,10 @@ def find_installation() -> TritonInstallation:
         stub = python_backend / _STUB
     for needed in (home / "bin" / "tritonserver", python_backend / "libtriton_python.so"):
         if not needed.is_file():
-            raise ServerStartFailed(f"{home} is no Triton installation: {needed.relative_to(home)} is missing")
+            raise ServerStartFailed(
+                f"{home} is no Triton installation: {needed.relative_to(home)} is missing",
+                "unset TRITON_HOME" if settings.triton_home() else _INSTALL,
+            )
     if not stub.is_file():
         raise ServerStartFailed(f"this Triton has no Python stub for Python {version}: use Python 3.11, 3.12 or 3.13")
     libraries = (
@@ -111,9 +115,7 @@ def backend_folder(installation: TritonInstallation) -> Path:
 def _wheel_folder() -> Path:
     package = importlib.util.find_spec("pytriton")
     if package is None or package.origin is None:
-        raise ServerStartFailed(
-            "the embedded server is not installed (Linux x86_64 only): pip install --no-deps nvidia-pytriton==0.7.0"
-        )
+        raise ServerStartFailed("the embedded server is not installed (Linux x86_64 only)", _INSTALL)
     return Path(package.origin).parent / "tritonserver"
 
 
@@ -130,5 +132,7 @@ def _refuse_missing_libraries(installation: TritonInstallation) -> None:
         return
     # Debian and Ubuntu put libpython3.x.so.1.0 into the package libpython3.x; python3 itself does not need it.
     packages = [re.sub(r"\.so.*", "", name) for name in sorted(missing) if name.startswith("libpython")]
-    advice = f"; install it: apt-get install {' '.join(packages)}" if packages else ""
-    raise ServerStartFailed(f"Triton needs {', '.join(sorted(missing))}, which is not on this machine{advice}")
+    raise ServerStartFailed(
+        f"Triton needs {', '.join(sorted(missing))}, which is not on this machine",
+        f"apt-get install {' '.join(packages)}" if packages else "",
+    )

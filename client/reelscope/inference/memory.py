@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import mmap
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,10 @@ class Region:
         assert process is not None
         self.name = process.prefix(_NAME) + secrets.token_hex(8)
         self.size = size
+        # Triton's Python processes get their frames through the same memory, up to two windows at once: without room
+        # for that no call succeeds, and a window that travels inline is only slower.
+        if shutil.disk_usage(SHARED_MEMORY).free < 3 * size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(SHARED_MEMORY))
         file = SHARED_MEMORY / self.name
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
@@ -93,7 +99,7 @@ class WindowMemory:
         """Memory for one window of [WINDOW_FRAMES, height, width, 3] uint8.
 
         A server that cannot map our memory (another host, another IPC namespace, switched off) refuses the
-        registration: from then on frames are sent inline.
+        registration, and shared memory may be full: from then on frames are sent inline.
         """
         shape = (WINDOW_FRAMES, height, width, 3)
         if self.is_shared:

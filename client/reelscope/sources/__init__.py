@@ -3,20 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reelscope.signals import FrameColors, ObjectTracks, Shots, Signal
+from reelscope.signals import FrameColors, FrameEmbeddings, FrameQuality, ObjectTracks, PointFlow, Shots, Signal
 from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
+from reelscope.sources.embeddings import EmbeddingSource
 from reelscope.sources.ensemble import EnsembleSource
+from reelscope.sources.flow import FlowSource
 from reelscope.sources.objects import ObjectSource
+from reelscope.sources.quality import QualitySource
 from reelscope.sources.shots import ShotSource
 
 CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FrameColors: ColorSource,
+    FrameQuality: QualitySource,
+    PointFlow: FlowSource,
     Shots: ShotSource,
 }
 """Signals computed in the client."""
 
 ENSEMBLE_SOURCES: Mapping[type[Signal], type[EnsembleSource]] = {
+    FrameEmbeddings: EmbeddingSource,
     ObjectTracks: ObjectSource,
 }
 """Signals that a Triton ensemble answers."""

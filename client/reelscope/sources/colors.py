@@ -18,24 +18,17 @@ from numpy.typing import NDArray
 from skimage.color import rgb2xyz, xyz2lab
 
 from reelscope.signals import FrameColors, Parameter
+from reelscope.sources.active_picture import BAR_LEVEL, ActivePicture
 from reelscope.sources.base import Source, sampling_name
 from reelscope.types import ClipHeader, FrameChunk, fitted_size
 
 LONG_SIDE_PX = 128
 LEVELS = 16
 """Steps per channel of the colour bins; a bin keeps the mean of its pixels, so the step does not limit accuracy."""
-ABRUPT_CHANGE = 8.0
-"""Mean absolute difference to the frame before, grey levels 0-255; half of what any detected cut shows."""
-ABRUPT_RATIO = 2.0
-"""... and so many times the difference of the frames before that: steady motion is not abrupt."""
-BAR_LEVEL = 20
-"""A row or column that never got brighter than this, grey levels 0-255, on both sides, is a black bar."""
 
 PARAMETERS: dict[str, Parameter] = {
     "long_side_px": LONG_SIDE_PX,
     "levels": LEVELS,
-    "abrupt_change": ABRUPT_CHANGE,
-    "abrupt_ratio": ABRUPT_RATIO,
     "bar_level": BAR_LEVEL,
 }
 
@@ -52,9 +45,7 @@ class ColorSource(Source[FrameChunk]):
         self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._grid = 0
         self._shown: _Shown | None = None
-        self._change = 0.0
-        self._brightest_rows: NDArray[np.uint8] | None = None
-        self._brightest_columns: NDArray[np.uint8] | None = None
+        self._active_picture = ActivePicture()
         self._times: list[float] = []
         self._on_grid: list[bool] = []
         self._means: list[NDArray[np.float64]] = []
@@ -62,13 +53,11 @@ class ColorSource(Source[FrameChunk]):
 
     def push(self, part: FrameChunk) -> None:
         """Measure the frames that are shown at a sampling instant."""
-        for frame, time in zip(part.frames, part.times_seconds, strict=True):
+        for frame, time, is_abrupt in zip(part.frames, part.times_seconds, part.is_abrupt, strict=True):
             thumbnail = _fit(frame, LONG_SIDE_PX)
-            change = 0.0 if self._shown is None else float(cv2.absdiff(thumbnail, self._shown.thumbnail).mean())
-            abrupt = change >= max(ABRUPT_CHANGE, ABRUPT_RATIO * self._change)
             self._sample_until(float(time))
-            self._note_bars(thumbnail)
-            self._shown, self._change = _Shown(thumbnail, float(time), abrupt), change
+            self._active_picture.note(thumbnail)
+            self._shown = _Shown(thumbnail, float(time), bool(is_abrupt))
 
     def finish(self, duration_seconds: float) -> FrameColors:
         """Put the samples together."""
@@ -102,26 +91,12 @@ class ColorSource(Source[FrameChunk]):
         if not on_grid and self._shown.is_abrupt:
             instants.append(self._shown.time_seconds)
         if instants:
-            means, bins = _measure(self._shown.thumbnail[self._active_picture()])
+            means, bins = _measure(self._shown.thumbnail[self._active_picture.within(*self._shown.thumbnail.shape[:2])])
             for instant in instants:
                 self._times.append(instant)
                 self._on_grid.append(on_grid)
                 self._means.append(means)
                 self._bins.append(bins)
-
-    def _note_bars(self, thumbnail: NDArray[np.uint8]) -> None:
-        rows, columns = thumbnail.max(axis=(1, 2)), thumbnail.max(axis=(0, 2))
-        if self._brightest_rows is None or self._brightest_columns is None:
-            self._brightest_rows, self._brightest_columns = rows, columns
-        else:
-            self._brightest_rows = np.maximum(self._brightest_rows, rows)
-            self._brightest_columns = np.maximum(self._brightest_columns, columns)
-
-    def _active_picture(self) -> tuple[slice, slice]:
-        """Rows and columns inside the black bars: what was black so far on both opposite sides."""
-        assert self._brightest_rows is not None
-        assert self._brightest_columns is not None
-        return _inside_bars(self._brightest_rows), _inside_bars(self._brightest_columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +106,6 @@ class _Shown:
     thumbnail: NDArray[np.uint8]
     time_seconds: float
     is_abrupt: bool
-
-
-def _inside_bars(brightest: NDArray[np.uint8]) -> slice:
-    lit = np.flatnonzero(brightest > BAR_LEVEL)
-    if not lit.size:
-        return slice(None)
-    before, after = int(lit[0]), len(brightest) - 1 - int(lit[-1])
-    # Bars come in pairs; one pixel more, because scaling mixes their edge with the picture.
-    return slice(before + 1, len(brightest) - after - 1) if before and after and lit.size > 2 else slice(None)
 
 
 def _measure(

@@ -44,6 +44,8 @@ class EnsembleSource(Source[Window]):
 
     def push(self, part: Window) -> None:
         """Ask about a window; consume the oldest answer when enough are under way."""
+        if not part.row_count(self.divisor):
+            return
         if len(self._pending) == IN_FLIGHT:
             self._consume_oldest()
         part.retain()
@@ -78,7 +80,10 @@ class EnsembleSource(Source[Window]):
 
     @abstractmethod
     def consume(self, times_seconds: NDArray[np.float64], answer: dict[str, NDArray[Any]]) -> None:
-        """Use the answer to one window: arrays [n, ...] whose rows are in time order."""
+        """Use the answer to one window: arrays [n, ...] whose rows are in time order.
+
+        The windows are in time order as well at divisor 1; at 2 and 4 an `ExtraWindow` comes later than its times.
+        """
 
     @property
     def _provenance_output(self) -> str:

@@ -7,6 +7,7 @@ do_copy_in_default_stream. Values and defaults are the native backend's.
 """
 
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 
 def model_path(config, name, version_folder):
@@ -22,12 +23,18 @@ def model_path(config, name, version_folder):
 
 
 def open_session(config, name, path, device_id):
-    """Open the graph on GPU `device_id`, or on the CPU for None; raises when a provider asked for is not there."""
+    """Open the graph on GPU `device_id`, or on the CPU for None; raises when it is damaged or a provider is absent."""
     if cpu_accelerators := _accelerators(config, "cpu_execution_accelerator"):
         raise ValueError(f"{name}: execution accelerator {', '.join(cpu_accelerators)} is not served")
     gpu_providers = [] if device_id is None else _gpu_providers(config, name, device_id)
     providers = [*gpu_providers, "CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(path, _session_options(config), providers=providers)
+    try:
+        session = onnxruntime.InferenceSession(path, _session_options(config), providers=providers)
+    except (errors.InvalidProtobuf, errors.InvalidGraph) as error:
+        raise ValueError(
+            f"{name}: {path.parent.name}/{path.name} is damaged ({error}); build it again: "
+            f"reelscope-export {name} --profile NAME --force"
+        ) from error
     # onnxruntime only warns when a provider cannot start, and would then run on the CPU unnoticed.
     if absent := [provider for provider, _ in gpu_providers if provider not in session.get_providers()]:
         raise RuntimeError(f"{name}: {', '.join(absent)} did not start; see the log (driver, CUDA or cuDNN missing?)")

@@ -1,0 +1,101 @@
+"""Clips to measure on, made on the fly: shots of noisy texture under a moving camera, with a tone for sound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SHOT_SECONDS = 1.25
+PAN_WIDTHS_PER_SECOND = 0.25
+NOISE_SIGMA = 5.0
+"""Grey levels; 1080x1920 comes to 5 Mbit/s, as uploads have."""
+BRIGHTNESS = 0.5
+"""Share of the full range: a detector with random weights sees hundreds of objects in brighter texture."""
+SAMPLE_RATE_HZ = 48_000
+TONE_HZ = 440
+
+
+def write_clip(path: Path, *, width: int, height: int, rate: int, seconds: float, preset: str = "veryfast") -> Path:
+    """Encode H.264 at x264's crf 23 and AAC; every shot is cut hard, and pans another way over another texture."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=rate)
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        # Without B frames and open groups, what was encoded can be repeated packet by packet.
+        video.options = {"crf": "23", "preset": preset, "bf": "0", "x264-params": "open-gop=0"}
+        sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+        for frame in _frames(width, height, rate, round(seconds * rate)):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(video.encode(None))
+        container.mux(sound.encode(_tone(seconds, 0)))
+        container.mux(sound.encode(None))
+    return path
+
+
+def write_repeated(path: Path, source: Path, seconds: float) -> Path:
+    """Repeat the pictures of a clip from `write_clip` up to a duration, without encoding them again."""
+    with av.open(str(source)) as once:
+        picture = once.streams.video[0]
+        packets = [packet for packet in once.demux(picture) if packet.dts is not None]
+        length = picture.duration
+        with av.open(str(path), "w") as container:
+            video = container.add_stream_from_template(picture)
+            video.time_base = picture.time_base
+            sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+            once_seconds = float(length * picture.time_base)
+            for repeat in range(math.ceil(seconds / once_seconds)):
+                first = repeat * once_seconds
+                container.mux(sound.encode(_tone(min(once_seconds, seconds - first), first)))
+                for payload in packets:
+                    if first + payload.pts * payload.time_base >= seconds:
+                        break
+                    packet = av.Packet(bytes(payload))
+                    packet.stream, packet.time_base, packet.is_keyframe = video, payload.time_base, payload.is_keyframe
+                    packet.pts, packet.dts = payload.pts + repeat * length, payload.dts + repeat * length
+                    packet.duration = payload.duration
+                    container.mux(packet)
+            container.mux(sound.encode(None))
+    return path
+
+
+def _frames(width: int, height: int, rate: int, count: int) -> Iterator[NDArray[np.uint8]]:
+    """uint8 RGB [height,width,3]; the same at every call."""
+    random = np.random.default_rng(0)
+    noise = random.normal(0, NOISE_SIGMA, (height + 64, width + 64, 3)).astype(np.int16)
+    per_shot = round(SHOT_SECONDS * rate)
+    step = width * PAN_WIDTHS_PER_SECOND / rate
+    reach = math.ceil(step * per_shot)
+    for k in range(count):
+        shot, place = divmod(k, per_shot)
+        if place == 0:
+            scene = _texture(random, height + reach, width + reach).astype(np.int16)
+        moved = round(step * place)
+        x = moved if shot % 2 == 0 else reach - moved
+        y = moved if shot % 4 >= 2 else 0
+        grain_x, grain_y = random.integers(0, 64, 2)
+        grain = noise[grain_y : grain_y + height, grain_x : grain_x + width]
+        yield np.clip(scene[y : y + height, x : x + width] + grain, 0, 255).astype(np.uint8)
+
+
+def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """Random colours at scales of 4 to 256 px, uint8 [height,width,3]: corners, edges, areas, as in photographs."""
+    image = np.zeros((height, width, 3), np.float32)
+    for cell in (4, 8, 16, 32, 64, 128, 256):
+        coarse = random.random((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
+        image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * cell**0.7
+    return cv2.normalize(image, None, 0, 255 * BRIGHTNESS, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def _tone(seconds: float, start_seconds: float) -> av.AudioFrame:
+    times = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    samples = (0.2 * np.sin(2 * np.pi * TONE_HZ * times)).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+    frame.sample_rate, frame.time_base = SAMPLE_RATE_HZ, Fraction(1, SAMPLE_RATE_HZ)
+    frame.pts = round(start_seconds * SAMPLE_RATE_HZ)
+    return frame

@@ -1,0 +1,297 @@
+"""Every model of a profile on the machine that is to serve it: exported, loaded, right, how large, how fast.
+
+Each model is exported with random weights at its real size, verified on the CPU as every export is, and served alone by
+an embedded server, so that its memory is its own. What the server answers is then held to the upstream library by the
+model's own `verify`, with the exporter's bounds. A model that fails is reported, and the next one is measured.
+
+    python -m benchmarks.gpu_check                  on a machine with a GPU: measures and writes gpu_check.json
+    python -m benchmarks.gpu_check --profile cpu    the same steps without a GPU; writes nothing
+
+Exits with 1 when a model does not load, or breaks a bound. GPU memory is the first GPU's, as nvidia-smi counts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import milliseconds, record
+from reelscope import settings
+from reelscope.embedded import EmbeddedServer
+from reelscope.inference import InferenceClient
+from reelscope.inference.memory import PlainBuffer
+from reelscope.types import WINDOW_FRAMES, FrameBuffer
+from reelscope_export import paths, weights
+from reelscope_export.contract import Contract
+from reelscope_export.export import Exporter
+from reelscope_export.paths import ModelSettings
+from reelscope_export.registry import load_module
+from reelscope_export.verify import Measure, Run
+
+HEIGHT, WIDTH = 1280, 720
+IN_FLIGHT = 4
+"""Windows under way at once where throughput is measured."""
+DEADLINE_SECONDS = 300.0
+"""For one answer; the first of a shape searches cuDNN's algorithms."""
+LIBRARIES = (
+    "nvidia-pytriton",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "transformers",
+    "ultralytics",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The first GPU, as nvidia-smi reports it."""
+
+    name: str
+    driver: str
+    compute_capability: str
+    total_mib: int
+    used_mib: int
+
+
+@dataclass(slots=True)
+class Figures:
+    """One model; filled step by step, None is what was not measured."""
+
+    variant: str
+    precision: str
+    export_seconds: float | None = None
+    file_mb: float | None = None
+    instances: list[dict[str, Any]] = field(default_factory=list)
+    """Instance groups that it runs with, as Triton reports them."""
+    load_seconds: float | None = None
+    loaded_mib: int | None = None
+    """GPU memory of all its instances once loaded, above what was used before."""
+    full_batch_mib: int | None = None
+    """The same after full batches at every instance; arenas do not shrink."""
+    full_batch_frames: int | None = None
+    one_frame: dict[str, float] | None = None
+    window: dict[str, float] | None = None
+    """Of WINDOW_FRAMES frames in shared memory, one request at a time."""
+    frames_per_second: float | None = None
+    """With IN_FLIGHT windows under way."""
+    parity: list[Measure] = field(default_factory=list)
+    """Served answers against the upstream library."""
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was measured to the end and keeps every bound."""
+        return self.error is None and bool(self.parity) and all(measure.passed for measure in self.parity)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, with the verdicts; a value that is no number becomes null."""
+        parity = [
+            asdict(measure)
+            | {"value": measure.value if math.isfinite(measure.value) else None, "passed": measure.passed}
+            for measure in self.parity
+        ]
+        return asdict(self) | {"parity": parity, "passed": self.passed}
+
+
+def read_gpu() -> Gpu:
+    """Ask nvidia-smi; raises FileNotFoundError where there is none."""
+    fields = ("name", "driver_version", "compute_cap", "memory.total", "memory.used")
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    name, driver, capability, total, used = (value.strip() for value in lines[0].split(","))
+    return Gpu(name, driver, capability, int(total), int(used))
+
+
+def scene(rows: int) -> np.ndarray:
+    """Frames of large random squares, uint8 [rows,HEIGHT,WIDTH,3]."""
+    squares = np.random.default_rng(0).integers(0, 256, (rows, HEIGHT // 80, WIDTH // 80, 3), dtype=np.uint8)
+    return squares.repeat(80, axis=1).repeat(80, axis=2)
+
+
+def served(client: InferenceClient, contract: Contract) -> Run:
+    """What the server answers for a model, in the form that `verify` compares; at most WINDOW_FRAMES rows."""
+    outputs = [tensor.name for tensor in contract.all_outputs]
+
+    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
+        buffer = client.allocate(*batch.shape[1:3])
+        buffer.array[: len(batch)] = batch
+        try:
+            return client.submit(contract.name, buffer, len(batch), outputs, DEADLINE_SECONDS).result()
+        finally:
+            buffer.close()
+
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Requests to one model for all that it answers but its provenance."""
+
+    client: InferenceClient
+    model: str
+    outputs: tuple[str, ...]
+
+    def several(self, buffer: FrameBuffer, rows: int, count: int, in_flight: int) -> None:
+        """Send `count` requests over the same frames, `in_flight` at once, and wait for the answers."""
+        pending: deque[Any] = deque()
+        for _ in range(count):
+            if len(pending) == in_flight:
+                pending.popleft().result()
+            pending.append(self.client.submit(self.model, buffer, rows, self.outputs, DEADLINE_SECONDS))
+        while pending:
+            pending.popleft().result()
+
+
+def measure_speed(asking: Asking, figures: Figures, repeats: int) -> None:
+    """One frame, one window, and windows in flight, from shared memory."""
+    window = asking.client.allocate(HEIGHT, WIDTH)
+    window.array[:] = scene(WINDOW_FRAMES)
+    assert asking.client.uses_shared_memory
+    for rows in (1, WINDOW_FRAMES):
+        asking.several(window, rows, IN_FLIGHT, IN_FLIGHT)  # each instance searches its algorithms for each shape
+    figures.one_frame = milliseconds(lambda: asking.several(window, 1, 1, 1), repeats)
+    figures.window = milliseconds(lambda: asking.several(window, WINDOW_FRAMES, 1, 1), repeats)
+    began = time.perf_counter()
+    asking.several(window, WINDOW_FRAMES, repeats, IN_FLIGHT)
+    figures.frames_per_second = repeats * WINDOW_FRAMES / (time.perf_counter() - began)
+    window.close()
+
+
+def check(chosen: ModelSettings, exporter: Exporter, idle: Gpu | None, repeats: int) -> Figures:
+    """Export, load, measure and compare one model; `idle` is the GPU before, None measures no GPU memory."""
+    figures = Figures(chosen.variant, chosen.precision)
+
+    def used_mib() -> int | None:
+        return read_gpu().used_mib - idle.used_mib if idle else None
+
+    began: dict[str, float] = {}
+
+    def on_progress(name: str, state: str) -> None:
+        began.setdefault(name, time.perf_counter())
+        if (name, state) == (chosen.model, "ready"):
+            figures.load_seconds = time.perf_counter() - began[name]
+
+    try:
+        outcome = exporter.export(chosen)
+        figures.export_seconds, figures.file_mb = outcome.seconds, outcome.file.stat().st_size / 1e6
+        module = load_module(chosen.model)
+        profile = settings.profile(chosen.profile)
+        with (
+            EmbeddedServer(profile, models=[chosen.model], on_progress=on_progress) as server,
+            InferenceClient(server.grpc_url) as client,
+        ):
+            figures.instances = server.models[0].config["instance_group"]
+            figures.loaded_mib = used_mib()
+            asking = Asking(client, chosen.model, tuple(tensor.name for tensor in module.CONTRACT.outputs))
+            rows = figures.full_batch_frames = chosen.max_batch_size
+            batch = PlainBuffer((rows, HEIGHT, WIDTH, 3))
+            batch.array[:] = scene(rows)
+            at_once = 2 * chosen.instance_count  # so that every instance gets one
+            asking.several(batch, rows, at_once, at_once)
+            figures.full_batch_mib = used_mib()
+            measure_speed(asking, figures, repeats)
+            figures.parity = list(
+                module.verify(
+                    served(client, module.CONTRACT),
+                    outcome.weights.file,
+                    variant=chosen.variant,
+                    precision=chosen.precision,
+                    trained=outcome.weights.trained,
+                )
+            )
+    except Exception as error:  # whatever it is: a machine with a GPU is not wasted on the first model that fails
+        traceback.print_exc()
+        figures.error = f"{type(error).__name__}: {error}"
+    return figures
+
+
+def table(checked: dict[str, Figures]) -> Table:
+    """One row per model; - is what was not measured."""
+    shown = Table("model", "load s", "MiB", f"1, {WINDOW_FRAMES} frames ms", "frames/s", "served against upstream")
+    for name, figures in checked.items():
+        times = [_number(each["p50_ms"] if each else None, 1) for each in (figures.one_frame, figures.window)]
+        verdicts = [f"{measure}{'' if measure.passed else ' BROKEN'}" for measure in figures.parity]
+        shown.add_row(
+            f"{name}\n{figures.variant} {figures.precision}",
+            _number(figures.load_seconds, 1),
+            f"{_number(figures.loaded_mib)}\nfull {_number(figures.full_batch_mib)}",
+            "\n".join(times),
+            _number(figures.frames_per_second),
+            "\n".join([*verdicts, *([figures.error] if figures.error else [])]),
+        )
+    return shown
+
+
+def _number(value: float | None, decimals: int = 0) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def _versions() -> dict[str, str]:
+    installed: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        installed.setdefault(distribution.name.lower(), distribution.version)  # of two, the first is imported
+    return {library: installed[library] for library in LIBRARIES if library in installed}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check every model of the profile, print the table, and on a GPU write the figures down."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description="Models on their GPU.")
+    parser.add_argument("--profile", default="h200", choices=settings.profile_names())
+    parser.add_argument("--repository", type=Path, help="where to build; default: a folder that goes afterwards")
+    parser.add_argument("--repeats", type=int, default=20, help="runs of each timing (default: 20)")
+    parser.add_argument("--commit", help="recorded where there is no git to ask")
+    options = parser.parse_args(arguments)
+    profile, profiles = settings.profile(options.profile), paths.read_profiles()
+    try:
+        gpu = read_gpu() if profile.needs_gpu else None
+    except FileNotFoundError:
+        parser.error(f"profile {profile.name} needs a GPU, and nvidia-smi is not here")
+    console = Console()
+    with tempfile.TemporaryDirectory() as scratch:
+        repository = options.repository or Path(scratch)
+        os.environ["REELSCOPE_REPOSITORY"] = str(repository)  # for server and exporter alike
+        cache = weights.Cache(paths.weights_folder(), weights.read_manifest())
+        exporter = Exporter(repository, cache, mode="random")
+        checked = {
+            model: check(paths.model_settings(profiles, profile.name, model), exporter, gpu, options.repeats)
+            for model in profile.models
+        }
+    console.print(table(checked))
+    passed = all(figures.passed for figures in checked.values())
+    if gpu:
+        about = {
+            "profile": profile.name,
+            "gpu": {name: value for name, value in asdict(gpu).items() if name != "used_mib"},
+            "versions": _versions(),
+            "frame": [HEIGHT, WIDTH],
+            "windows_in_flight": IN_FLIGHT,
+        }
+        commit = {"commit": options.commit} if options.commit else {}
+        models = {name: figures.to_json() for name, figures in checked.items()}
+        path = record("gpu_check", {**commit, **about, "models": models, "passed": passed})
+        console.print(f"{gpu.name}, driver {gpu.driver}; written to {path}", highlight=False, soft_wrap=True)
+    else:
+        console.print("no GPU in this profile: nothing is written")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Peak memory of the client over the length of the clip: it must not grow with it.
+
+A clip of one minute and one of ten, 1280x720 at 25 fps with the same pictures, each analysed by a `reelscope analyze`
+of its own, with all analyzers, on one running server of the cpu profile. Exits with 1 when the long clip's peak is more
+than 25 % above the short one's.
+
+    python -m benchmarks.memory                             about ten minutes on 2 cores
+    python -m benchmarks.memory --seconds 5 10              the same steps on short clips; writes nothing
+
+The peak is the resident set's: shared-memory windows count, the server does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import footage, record
+from reelscope import settings
+from reelscope.embedded import EmbeddedServer
+
+SECONDS = (60.0, 600.0)
+MAX_RATIO = 1.25
+REPEATED_SECONDS = 10.0
+"""Of footage that is encoded; the rest repeats it."""
+BUDGET_SECONDS = 3600
+
+ANALYZE = """
+import sys
+from pathlib import Path
+from reelscope.cli import app
+try:
+    app(sys.argv[2:])
+finally:
+    status = Path("/proc/self/status").read_text()
+    Path(sys.argv[1]).write_text(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+"""
+"""The command line, which notes its peak in KiB when it ends; getrusage would also count who started it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One analysis."""
+
+    seconds: float
+    """Of the clip."""
+    peak_mib: float
+    wall_seconds: float
+    results_mb: float
+    segments: int
+    """Of all analyzers; untrained detectors make many, which are kept to the end."""
+    statuses: dict[str, str]
+
+
+def analyze(clip: Path, seconds: float, url: str) -> Figures:
+    """Analyse a clip in a process of its own.
+
+    Raises:
+        CalledProcessError: some analyzer is not ok.
+    """
+    peak, folder = clip.with_suffix(".peak"), clip.with_suffix("")
+    command = ["analyze", str(clip), "-o", str(folder), "--url", url, "--timeout", str(BUDGET_SECONDS)]
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", ANALYZE, str(peak), *command], check=True, stdout=subprocess.DEVNULL)
+    wall_seconds = time.perf_counter() - began
+    file = folder / "results.json"
+    analyzers = json.loads(file.read_bytes())["analyzers"]
+    return Figures(
+        seconds=seconds,
+        peak_mib=int(peak.read_text()) / 1024,
+        wall_seconds=wall_seconds,
+        results_mb=file.stat().st_size / 1e6,
+        segments=sum(len(found["segments"]) for found in analyzers.values()),
+        statuses={name: found["status"] for name, found in analyzers.items()},
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make the clips, analyse them, print the figures, write them down."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of the client.")
+    parser.add_argument("--seconds", nargs=2, type=float, default=SECONDS, metavar=("SHORT", "LONG"))
+    lengths = tuple(parser.parse_args(arguments).seconds)
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServer(settings.profile("cpu")) as server:
+        source = footage.write_clip(
+            Path(folder) / "once.mp4", width=1280, height=720, rate=25, seconds=REPEATED_SECONDS, preset="ultrafast"
+        )
+        figures = []
+        for seconds in lengths:
+            clip = footage.write_repeated(Path(folder) / f"{seconds:g}s.mp4", source, seconds)
+            figures.append(analyze(clip, seconds, server.grpc_url))
+    ratio = figures[1].peak_mib / figures[0].peak_mib
+    table = Table("clip s", "peak MiB", "wall s", "results MB", "segments", title="the client, all analyzers, 1280x720")
+    for figure in figures:
+        table.add_row(
+            f"{figure.seconds:g}",
+            f"{figure.peak_mib:.0f}",
+            f"{figure.wall_seconds:.0f}",
+            f"{figure.results_mb:.1f}",
+            str(figure.segments),
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"the long clip takes {ratio:.3f} of the short one's memory (at most {MAX_RATIO:g} wanted)")
+    if lengths == SECONDS:
+        path = record("memory", {"ratio": ratio, "figures": [asdict(figure) for figure in figures]})
+        console.print(f"written to {path}", highlight=False)
+    else:
+        console.print("not the lengths that are compared: nothing is written")
+    return 0 if ratio <= MAX_RATIO else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Decoded frames as pictures: scaled, turned, and in the colours that everything behind the decoder expects."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from reelscope.decode import hdr
+from reelscope.types import fitted_size
+
+_SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+"""Without full chroma swscale takes a faster path that darkens every channel by one to two grey levels."""
+_HDR_TRANSFER: dict[int, hdr.Curve] = {16: "pq", 18: "hlg"}
+"""H.273 transfer characteristics that mean HDR."""
+_BT709_PRIMARIES = 1
+_LIMITED, _FULL = 1, 2
+"""FFmpeg's AVColorRange."""
+_EXPANDED = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+"""Luma of limited range, 16-235, to full range."""
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def hdr_curve(frame: Any) -> hdr.Curve | None:
+    """HDR transfer function that a frame is tagged with; None for SDR and for untagged frames of any depth."""
+    return _HDR_TRANSFER.get(int(frame.color_trc))
+
+
+def rotation_degrees(frame: Any) -> int:
+    """Clockwise rotation for display, to the nearest quarter turn: 0, 90, 180 or 270."""
+    return -round(float(frame.rotation) / 90) % 4 * 90
+
+
+class Screen:
+    """The size in which a clip is displayed: that of its first frame.
+
+    A stream may change its size, pixel aspect or orientation on the way. Later frames are fitted into the first size
+    as a player with a fixed window shows them: whole, undistorted, black around them where the shape differs.
+    """
+
+    def __init__(self, first: Any, stream: Any) -> None:
+        """Take the size of the first frame."""
+        self._stream = stream
+        self._aspects = {(first.width, first.height): stream.sample_aspect_ratio or Fraction(1)}
+        self.rotation_degrees = rotation_degrees(first)
+        self.size = self.size_of(first)
+        self.change_count = 0
+        self._last = self._geometry(first)
+
+    def note(self, frame: Any) -> None:
+        """Take notice of the next frame, in the order of display."""
+        geometry = self._geometry(frame)
+        if geometry != self._last:
+            aspect = self._stream.codec_context.sample_aspect_ratio or Fraction(1)
+            self._aspects.setdefault((frame.width, frame.height), aspect)
+            self._last = geometry
+            self.change_count += 1
+
+    def size_of(self, frame: Any) -> Size:
+        """Displayed size of a frame in square pixels."""
+        width = max(1, round(frame.width * self._aspects[frame.width, frame.height]))
+        return (frame.height, width) if rotation_degrees(frame) % 180 else (width, frame.height)
+
+    @staticmethod
+    def _geometry(frame: Any) -> tuple[int, int, int]:
+        return frame.width, frame.height, rotation_degrees(frame)
+
+
+class ToRgb:
+    """Converts the frames of one clip to RGB of one displayed size."""
+
+    def __init__(self, screen: Screen, long_side_px: int) -> None:
+        """Fit what `screen` displays to a long side of at most `long_side_px`."""
+        self._screen = screen
+        self.size = fitted_size(screen.size, long_side_px)
+        # One swscale context for the whole clip; more threads would only compete with the decoder's.
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any) -> NDArray[np.uint8]:
+        """uint8 RGB [height, width, 3]; may be a view of FFmpeg's memory, so copy what is kept."""
+        shown = self._screen.size_of(frame)
+        inner = self.size if shown == self._screen.size else _inside(shown, self.size)
+        picture = self._turned(frame, inner)
+        if inner == self.size:
+            return picture
+        left, top = (self.size[0] - inner[0]) // 2, (self.size[1] - inner[1]) // 2
+        boxed = np.zeros((self.size[1], self.size[0], 3), np.uint8)
+        boxed[top : top + inner[1], left : left + inner[0]] = picture
+        return boxed
+
+    def _turned(self, frame: Any, size: Size) -> NDArray[np.uint8]:
+        rotation, curve = rotation_degrees(frame), hdr_curve(frame)
+        width, height = size[::-1] if rotation % 180 else size
+        scaled = self._reformatter.reformat(
+            frame, width, height, "rgb48le" if curve else "rgb24", interpolation=_SCALING, threads=1
+        )
+        if curve:
+            rgb = hdr.to_sdr(_plane(scaled, 3, np.uint16), curve, is_wide=frame.color_primaries != _BT709_PRIMARIES)
+        else:
+            rgb = _plane(scaled, 3, np.uint8)
+            if _is_limited_gray(frame):
+                rgb = _expanded(rgb)
+        return np.rot90(rgb, k=-rotation // 90)
+
+
+class ToLuma:
+    """Converts frames to luma as it was coded: neither scaled, turned nor tone-mapped."""
+
+    def __init__(self) -> None:
+        """Prepare for what has no luma plane of 8 bits."""
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any) -> NDArray[np.uint8]:
+        """uint8 [coded height, coded width], full range, in memory of its own."""
+        if _has_luma_plane(frame.format):
+            luma = _plane(frame, 1, np.uint8)
+            is_full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
+            is_full |= _is_gray(frame.format) and not _is_limited_gray(frame)
+            return luma.copy() if is_full else _expanded(luma)
+        gray = self._reformatter.reformat(
+            frame, format="gray", dst_color_range=ColorRange.JPEG, interpolation=_SCALING, threads=1
+        )
+        luma = _plane(gray, 1, np.uint8)
+        return _expanded(luma) if _is_limited_gray(frame) else luma.copy()
+
+
+def _inside(size: Size, frame: Size) -> Size:
+    """`size` scaled to fit into `frame`, at least 1 px each."""
+    scale = min(frame[0] / size[0], frame[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _plane(frame: Any, channels: int, kind: type[Any]) -> NDArray[Any]:
+    """The first plane of a frame as a view, [height, width] or [height, width, channels]."""
+    plane = frame.planes[0]
+    samples = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // np.dtype(kind).itemsize)
+    picture = samples[: frame.height, : frame.width * channels]
+    return picture if channels == 1 else picture.reshape(frame.height, frame.width, channels)
+
+
+def _has_luma_plane(pixels: Any) -> bool:
+    """Whether the first plane is 8-bit luma and nothing else."""
+    first, *others = pixels.components
+    return bool(first.is_luma and first.bits == 8 and not pixels.has_palette and all(each.plane for each in others))
+
+
+def _is_gray(pixels: Any) -> bool:
+    return len(pixels.components) == 1 and not pixels.has_palette
+
+
+def _is_limited_gray(frame: Any) -> bool:
+    """Whether swscale would take a frame for brighter and flatter than it is: it knows gray of full range only."""
+    return frame.color_range == _LIMITED and _is_gray(frame.format)
+
+
+def _expanded(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.LUT(levels, _EXPANDED), np.uint8)

@@ -1,0 +1,152 @@
+"""The GPU check: what it reads from nvidia-smi, when it fails, what it writes; and all of its steps on the CPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks import gpu_check
+from reelscope_export.verify import Measure
+
+SMI = """#!/bin/sh
+echo "$1" > {called}
+echo 'NVIDIA H200, 580.159.04, 9.0, 143771, 512'
+echo 'NVIDIA H200, 580.159.04, 9.0, 143771, 7'
+"""
+MATCHED = Measure("matched", 0.99, 0.98, at_least=True)
+
+
+@pytest.fixture
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An nvidia-smi first on PATH; the file holds what it was asked for."""
+    called = tmp_path / "called"
+    program = tmp_path / "nvidia-smi"
+    program.write_text(SMI.format(called=called))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return called
+
+
+def measured(**changes: object) -> gpu_check.Figures:
+    fields: dict = {
+        "export_seconds": 41.5,
+        "file_mb": 52.1,
+        "instances": [{"kind": "KIND_GPU", "count": 2}],
+        "load_seconds": 2.25,
+        "loaded_mib": 1500,
+        "full_batch_mib": 6100,
+        "full_batch_frames": 32,
+        "one_frame": {"p50_ms": 4.44, "min_ms": 4.0, "max_ms": 5.0, "repeats": 20},
+        "window": {"p50_ms": 21.16, "min_ms": 20.0, "max_ms": 25.0, "repeats": 20},
+        "frames_per_second": 1234.5,
+        "parity": [MATCHED],
+    }
+    return gpu_check.Figures("yolov8m", "fp16", **(fields | changes))
+
+
+def printed(checked: dict[str, gpu_check.Figures], width: int) -> str:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(gpu_check.table(checked))
+    return capture.get()
+
+
+def test_the_first_gpu_is_read(smi: Path) -> None:
+    gpu = gpu_check.read_gpu()
+    assert gpu == gpu_check.Gpu("NVIDIA H200", "580.159.04", "9.0", total_mib=143771, used_mib=512)
+    assert smi.read_text().strip() == "--query-gpu=name,driver_version,compute_cap,memory.total,memory.used"
+
+
+def test_without_a_gpu_a_gpu_profile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit) as stopped:
+        gpu_check.main(["--profile", "h200"])
+    assert stopped.value.code == 2
+    assert "profile h200 needs a GPU, and nvidia-smi is not here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed"),
+    [
+        ({}, True),
+        ({"parity": [MATCHED, Measure("difference", 0.2, 0.1)]}, False),
+        ({"parity": [Measure("difference", math.nan, 0.1)]}, False),
+        ({"parity": []}, False),
+        ({"error": "ServerStartFailed: no"}, False),
+    ],
+)
+def test_it_passes_only_when_all_was_compared_and_kept(changes: dict, passed: bool) -> None:
+    assert measured(**changes).passed is passed
+
+
+def test_json_holds_figures_and_verdicts() -> None:
+    broken = Measure("box difference", math.inf, 0.05, "px")
+    written = json.loads(json.dumps(measured(parity=[MATCHED, broken]).to_json(), allow_nan=False))
+    assert written["window"]["p50_ms"] == 21.16
+    assert (written["loaded_mib"], written["full_batch_mib"]) == (1500, 6100)
+    assert written["parity"] == [
+        {"name": "matched", "value": 0.99, "bound": 0.98, "unit": "", "at_least": True, "passed": True},
+        {"name": "box difference", "value": None, "bound": 0.05, "unit": "px", "at_least": False, "passed": False},
+    ]
+    assert written["passed"] is False
+
+
+def test_what_was_not_measured_is_null() -> None:
+    written = gpu_check.Figures("yolov8m", "fp16", error="VerificationFailed: matched 0.5").to_json()
+    assert {name for name, value in written.items() if value is None} == {
+        "export_seconds",
+        "file_mb",
+        "load_seconds",
+        "loaded_mib",
+        "full_batch_mib",
+        "full_batch_frames",
+        "one_frame",
+        "window",
+        "frames_per_second",
+    }
+    assert written["passed"] is False
+
+
+def test_the_table_shows_figures_and_what_broke() -> None:
+    checked = {
+        "object_yolov8": measured(parity=[MATCHED, Measure("difference", 0.2, 0.1)]),
+        "embedding_clip": gpu_check.Figures("clip", "fp16", error="ServerStartFailed: no CUDA"),
+    }
+    text = printed(checked, 150)
+    for expected in ("yolov8m fp16", "1500", "full 6100", "4.4", "21.2", "2.2", "1234", "matched 0.99 (>= 0.98)"):
+        assert expected in text
+    assert "difference 0.2 (<= 0.1) BROKEN" in text
+    assert "ServerStartFailed: no CUDA" in text
+    assert max(map(len, printed(checked, 80).splitlines())) <= 80
+
+
+def test_a_scene_is_one_window_of_squares() -> None:
+    frames = gpu_check.scene(2)
+    assert frames.shape == (2, 1280, 720, 3)
+    assert frames.dtype == "uint8"
+    assert (frames[:, :80, :80] == frames[:, :1, :1]).all()
+    assert len({tuple(colour) for colour in frames[0].reshape(-1, 3)}) > 100
+
+
+@pytest.mark.slow
+def test_every_step_runs_on_the_cpu(
+    built_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Export, server, full batch, timings and parity of every model of the cpu profile."""
+    monkeypatch.setenv("REELSCOPE_REPOSITORY", str(built_repository))  # the check sets it, and it must be undone
+    monkeypatch.setenv("REELSCOPE_STATE", str(tmp_path / "state"))
+    results = Path(gpu_check.__file__).parent / "results" / "gpu_check.json"
+    before = results.read_bytes() if results.exists() else None
+    status = gpu_check.main(["--profile", "cpu", "--repository", str(built_repository), "--repeats", "2"])
+    shown = capsys.readouterr().out
+    assert status == 0, shown
+    assert "batch to singles" in shown
+    assert "nothing is written" in shown
+    assert (results.read_bytes() if results.exists() else None) == before

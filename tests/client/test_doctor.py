@@ -1,0 +1,417 @@
+"""The doctor: what it finds missing, what it says mends it, and that nothing that it looks at can make it fall over."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import namedtuple
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+from reelscope import cli, doctor, embedded, settings
+from reelscope.doctor import checks, machine, software
+from reelscope.embedded.daemon import ServerRecord, ServerStatus
+from reelscope_export import fingerprint, paths
+from reelscope_export.weights import Weights
+
+CPU = settings.profile("cpu")
+FIRST = CPU.models[0]
+SOURCE = "https://example.org/weights.pt"
+Room = namedtuple("Room", "total used free")
+
+
+def write_graph(file, trained=True, is_current=True):
+    """A graph of one node with 40 kB of weights that carries what the exporter writes into its graphs."""
+    weights = Weights(file=file, sha256="0" * 64, trained=trained, source=SOURCE, revision="v1", licence="MIT")
+    model = file.parent.parent.name
+    stamp = fingerprint.fingerprint(paths.model_settings(paths.read_profiles(), "cpu", model), weights)
+    shown = {name: getattr(weights, name) for name in ("sha256", "trained", "source", "revision", "licence")}
+    constant = numpy_helper.from_array(np.random.default_rng(0).random(10_000, np.float32), "constant")
+    output = helper.make_tensor_value_info("sum", TensorProto.FLOAT, [10_000])
+    node = helper.make_node("Add", ["constant", "constant"], ["sum"])
+    graph = helper.make_model(helper.make_graph([node], "graph", [], [output], [constant]))
+    helper.set_model_props(
+        graph,
+        {
+            fingerprint.METADATA_KEY: stamp if is_current else "0" * 64,
+            fingerprint.PROVENANCE_KEY: json.dumps(shown),
+        },
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(graph.SerializeToString())
+
+
+@pytest.fixture(autouse=True)
+def healthy(tmp_path, monkeypatch):
+    """A machine of its own on which nothing is missing: folders, and a trained graph for every model."""
+    for name in ("REPOSITORY", "WEIGHTS", "STATE"):
+        monkeypatch.setenv(f"REELSCOPE_{name}", str(tmp_path / name.lower()))
+    monkeypatch.delenv("TRITON_HOME", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    for model in CPU.models:
+        write_graph(tmp_path / "repository" / model / "1" / CPU.model_file)
+    shared = {machine._SHARED_MEMORY: Room(16e9, 0, 16e9)}
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: shared.get(folder, Room(1e12, 0, 5e11)))
+    return shared
+
+
+@pytest.fixture
+def first(tmp_path):
+    return tmp_path / "repository" / FIRST / "1" / CPU.model_file
+
+
+def run(*arguments):
+    done = CliRunner().invoke(cli.app, ["doctor", *arguments])
+    assert "Traceback" not in done.output
+    return done
+
+
+def look(subject, profile=CPU):
+    """What the one probe that looks at a subject says of it: the others would only cost time."""
+    key = {"weights cache": "models", "state folder": "local server"}.get(subject, subject.partition(",")[0])
+    key = key if key in doctor._PROBES else "models"
+    return [check for check in doctor._guarded(key, doctor._PROBES[key], profile) if check.subject == subject]
+
+
+def the(subject, profile=CPU):
+    (check,) = look(subject, profile)
+    return check
+
+
+def test_a_healthy_machine_can_run_the_profile():
+    found = doctor.examine(CPU)
+    assert [check for check in found if check.state == "missing"] == []
+    for model in CPU.models:
+        assert the(model).state == "ok"
+        assert re.fullmatch(rf"1/{CPU.model_file}, 40\.\d kB, trained: {SOURCE}", the(model).finding)
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert done.stdout.endswith("profile cpu can run\n")
+    assert max(map(len, done.stdout.partition("to mend it:")[0].splitlines())) <= 80
+    for check in found:
+        assert check.subject in done.stdout
+
+
+def test_a_model_that_is_not_built_names_its_command(first):
+    first.unlink()
+    check = the(FIRST)
+    assert (check.state, check.finding) == ("missing", f"1/{CPU.model_file} is not built")
+    done = run()
+    assert done.exit_code == 1
+    assert f"\n  reelscope-export {FIRST} --profile cpu  # {FIRST}\n" in done.stdout, "unbroken at 80 columns"
+    assert done.stdout.endswith("profile cpu cannot run: 1 missing\n")
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_graph_is_noticed(first, share):
+    whole = first.read_bytes()
+    first.write_bytes(whole[: int(len(whole) * share)])
+    assert the(FIRST).state == "missing"
+    assert "damaged" in the(FIRST).finding
+    assert the(FIRST).remedy == f"reelscope-export {FIRST} --profile cpu"
+
+
+@pytest.mark.parametrize("content", [b"this is no graph\n" * 50, bytes(5000), b"\xff" * 5000, os.urandom(5000)])
+def test_a_file_that_is_no_graph_is_noticed(first, content):
+    first.write_bytes(content)
+    assert (the(FIRST).state, "damaged" in the(FIRST).finding) == ("missing", True)
+
+
+def test_random_weights_are_a_warning(first):
+    write_graph(first, trained=False)
+    check = the(FIRST)
+    assert (check.state, check.remedy) == ("warning", f"reelscope-export {FIRST} --profile cpu --weights trained")
+    assert "random weights" in check.finding
+    assert run().exit_code == 0
+
+
+def test_a_graph_of_other_code_is_a_warning(first):
+    write_graph(first, is_current=False)
+    check = the(FIRST)
+    assert (check.state, check.remedy) == ("warning", f"reelscope-export {FIRST} --profile cpu")
+    assert "other code" in check.finding
+
+
+def test_every_version_that_is_served_is_looked_at(first):
+    second = first.parents[1] / "2" / first.name
+    second.parent.mkdir()
+    second.write_bytes(b"no graph")
+    assert "2/" in the(FIRST).finding
+    assert the(FIRST).state == "missing"
+
+
+def test_a_model_without_config_is_missing():
+    check = the("telepathy", replace(CPU, models=("telepathy",)))
+    assert (check.state, check.remedy) == ("missing", "python -m reelscope_export.configs")
+    check = the(FIRST, replace(CPU, config_name="abacus"))
+    assert "configs/abacus.pbtxt is missing" in check.finding
+    assert check.remedy == "python -m reelscope_export.configs"
+
+
+def test_an_exporter_that_cannot_answer_is_a_warning():
+    check = the("models", replace(CPU, name="abacus"))
+    assert check.state == "warning"
+    assert "unknown_profile: no profile 'abacus'" in check.finding
+
+
+def test_triton_that_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("TRITON_HOME", str(tmp_path / "empty"))
+    check = the("tritonserver")
+    assert (check.state, check.remedy) == ("missing", "unset TRITON_HOME")
+    assert "bin/tritonserver is missing" in check.finding
+    assert run().exit_code == 1
+    monkeypatch.delenv("TRITON_HOME")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert the("tritonserver").remedy.startswith("pip install --no-deps nvidia-pytriton==")
+
+
+def without(monkeypatch, **versions):
+    """Distributions as if these were installed in these versions; None for absent."""
+    actual = software.version
+
+    def version(name):
+        if name.replace("-", "_") not in versions:
+            return actual(name)
+        if found := versions[name.replace("-", "_")]:
+            return found
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(software, "version", version)
+
+
+def test_a_plain_install_says_what_it_lacks(monkeypatch):
+    without(monkeypatch, onnxruntime=None, onnxruntime_gpu=None, torch=None)
+    monkeypatch.setattr(settings, "is_checkout", lambda: False)
+    server, export = the("packages, server"), the("packages, export")
+    assert (server.state, server.remedy) == ("missing", "pip install 'reelscope[server]'")
+    assert re.fullmatch(r"onnxruntime==\S+ is absent", server.finding)
+    assert (export.state, export.remedy) == ("warning", "pip install 'reelscope[export]'")
+    assert "torch" in export.finding
+    assert the("packages, client").state == "ok"
+    assert run().exit_code == 1
+
+
+def test_another_version_is_a_warning(monkeypatch):
+    without(monkeypatch, av="1.0", onnxruntime="1.0")
+    assert re.fullmatch(r"av 1\.0, not \S+", the("packages, client").finding)
+    assert the("packages, client").state == the("packages, server").state == "warning"
+    assert run().exit_code == 0
+
+
+def test_the_gpu_build_serves_the_cpu_profile_but_not_the_other_way_round(monkeypatch):
+    wanted = software.version("onnxruntime")
+    without(monkeypatch, onnxruntime=None, onnxruntime_gpu=wanted)
+    assert the("packages, server").state == "ok"
+    without(monkeypatch, onnxruntime=wanted, onnxruntime_gpu=None)
+    assert the("packages, server-gpu", replace(CPU, needs_gpu=True)).state == "missing"
+
+
+def test_two_builds_of_one_package(monkeypatch):
+    without(monkeypatch, opencv_python="5.0", opencv_python_headless="5.0")
+    check = the("OpenCV")
+    assert check.state == "warning"
+    assert check.finding == "opencv-python-headless, opencv-python overwrite each other"
+    assert check.remedy.startswith("pip uninstall -y opencv-python-headless opencv-python && pip install")
+    names = ("opencv_python", "opencv_python_headless", "opencv_contrib_python", "opencv_contrib_python_headless")
+    without(monkeypatch, **dict.fromkeys(names))
+    assert the("OpenCV").state == "missing"
+
+
+def test_an_uninstalled_package_is_no_crash(monkeypatch):
+    def requires(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(software, "requires", requires)
+    assert the("packages").state == "warning"
+
+
+def test_another_platform(monkeypatch):
+    monkeypatch.setattr(software.platform, "system", lambda: "Darwin")
+    assert the("Python").state == "missing"
+    assert "Darwin" in the("Python").finding
+
+
+def test_a_state_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REELSCOPE_STATE", str(tmp_path / "file"))
+    done = run()
+    assert done.exit_code == 1
+    assert str(tmp_path / "file") in done.stdout.replace("\n", "").replace("│", "").replace(" ", "")
+    assert "export REELSCOPE_STATE=" in done.stdout
+    assert the("disk").state == "ok", "the other lines are still there"
+
+
+def test_a_repository_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REELSCOPE_REPOSITORY", str(tmp_path / "file" / "models"))
+    check = the("models")
+    assert check.state == "missing"
+    assert check.remedy.startswith("export REELSCOPE_REPOSITORY=")
+
+
+@pytest.mark.parametrize(
+    ("room_bytes", "state"), [(0, "missing"), (64 << 20, "missing"), (256 << 20, "warning"), (4e9, "ok")]
+)
+def test_room_in_shared_memory(healthy, room_bytes, state):
+    """64 MiB is what Docker gives: too little for the detector on 1280x720 (measured)."""
+    healthy[machine._SHARED_MEMORY] = Room(room_bytes, 0, room_bytes)
+    assert the("shared memory").state == state
+    assert ("--shm-size=1g" in the("shared memory").remedy) is (state != "ok")
+
+
+def test_a_full_disk_is_a_warning(healthy, tmp_path):
+    for folder in (tmp_path / "state", machine.Path(machine.tempfile.gettempdir())):
+        healthy[folder] = Room(1e12, 1e12, 5e8)
+    assert {check.state for check in look("disk")} == {"warning"}
+    assert "500.0 MB free" in look("disk")[0].finding
+
+
+def test_limits_of_a_control_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    contents = {
+        "memory.max": "2000000000",
+        "memory.current": "1500000000",
+        "memory.stat": "anon 1\ninactive_file 400000000\n",
+        "cpu.max": "150000 100000",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(f"{content}\n")
+    assert the("memory").finding == "900.0 MB available of 2.0 GB"
+    assert the("memory").state == "warning"
+    assert (the("processors").state, the("processors").finding[:4]) == (
+        "warning",
+        "1.5;" if os.cpu_count() > 1 else "1; ",
+    )
+    for name in contents:
+        (tmp_path / name).write_text("max\n")
+    assert "available of" in the("memory").finding
+
+
+def test_few_open_files(monkeypatch):
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda which: (256, 4096))
+    assert (the("open files").state, the("open files").remedy) == ("warning", "ulimit -n 1024")
+
+
+def nvidia_smi(folder, text, code=0):
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{text}'\nexit {code}\n")
+    program.chmod(0o755)
+
+
+def test_a_gpu_is_needed_by_gpu_profiles_only(tmp_path, monkeypatch):
+    h200 = settings.profile("h200")
+    assert (h200.needs_gpu, CPU.needs_gpu) == (True, False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (the("GPU").state, the("GPU", h200).state) == ("ok", "missing")
+    nvidia_smi(tmp_path, "NVIDIA H200, 580.95.05, 9.0, 143771 MiB")
+    assert the("GPU", h200).state == "ok"
+    assert the("GPU", h200).finding == "NVIDIA H200, 143771 MiB, compute capability 9.0, driver 580.95.05"
+    nvidia_smi(tmp_path, "No devices were found", 6)
+    assert (the("GPU").state, the("GPU", h200).state) == ("warning", "missing")
+    nvidia_smi(tmp_path, "something else")
+    assert (the("GPU", h200).state, the("GPU", h200).remedy) == ("warning", "")
+
+
+def test_sizes_of_folders(tmp_path):
+    logs, cache = tmp_path / "state" / "logs", tmp_path / "weights"
+    for folder in (logs, cache / "random", cache / "clip"):
+        folder.mkdir(parents=True)
+    for number in range(3):
+        (logs / f"{number}.log").write_bytes(bytes(1000))
+    (tmp_path / "state" / "other").write_bytes(bytes(500))
+    for name, size in (("net.pt", 2_000_000), ("clip/a", 300_000), ("random/b.pt", 55_000), ("weights.lock.json", 100)):
+        (cache / name).write_bytes(bytes(size))
+    assert the("state folder").finding == f"{tmp_path / 'state'}, 3.5 kB, of it 3.0 kB in logs (3)"
+    assert the("weights cache").finding == f"{cache}, 2.4 MB: 2 trained, 1 random"
+    (cache / "loop").symlink_to(cache)
+    assert checks.folder_bytes(cache) == pytest.approx(2_355_100, abs=200)
+    assert checks.folder_bytes(tmp_path / "absent") == 0
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (13_149_999, "13.1 MB"),
+        (999_960_000, "1.0 GB"),
+        (25.3e9, "25.3 GB"),
+        (5e15, "5000.0 TB"),
+    ],
+)
+def test_sizes_in_words(size_bytes, words):
+    assert checks.in_words(size_bytes) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "live", "ready", "state", "says"),
+    [
+        ({}, True, True, "ok", "1 of 1 models ready; log 2.0 kB"),
+        ({}, True, False, "warning", "0 of 1 models ready"),
+        ({}, False, False, "warning", "does not answer"),
+        ({"profile": "h200"}, True, True, "warning", "one with profile h200"),
+        ({"repository": "/elsewhere"}, True, True, "warning", "one with the models of /elsewhere"),
+        ({"log_path": "/nowhere/a.log"}, True, True, "ok", "log is gone"),
+    ],
+)
+def test_the_running_server(tmp_path, monkeypatch, changes, live, ready, state, says):
+    (tmp_path / "a.log").write_bytes(bytes(2000))
+    fields = {
+        "profile": "cpu",
+        "config_name": "cpu",
+        "repository": str((tmp_path / "repository").resolve()),
+        "grpc_url": "127.0.0.1:1",
+        "metrics_url": "",
+        "http_url": "",
+        "log_path": str(tmp_path / "a.log"),
+        "models": (FIRST,),
+        "supervisor_pid": 1,
+        "supervisor_start_ticks": 1,
+        "server_pid": 1,
+    }
+    status = ServerStatus(record=ServerRecord(**fields | changes), is_live=live, models={FIRST: ready})
+    monkeypatch.setattr(embedded, "status", lambda: status)
+    check = the("local server")
+    assert check.state == state
+    assert says in check.finding
+    assert check.remedy.startswith("reelscope server down") is (state == "warning")
+
+
+def test_a_probe_that_fails_is_a_line(monkeypatch):
+    def broken(profile):
+        yield checks.ok("half", "seen")
+        raise ZeroDivisionError("oops")
+
+    count = len(doctor.examine(CPU))
+    monkeypatch.setitem(doctor._PROBES, "memory", broken)
+    found = doctor.examine(CPU)
+    assert len(found) == count + 1
+    assert checks.Check("memory", "warning", "cannot be looked at (ZeroDivisionError: oops)") in found
+
+
+def test_an_unknown_profile_is_a_usage_error():
+    assert run("--profile", "abacus").exit_code == 2
+
+
+def test_it_is_light_and_asks_no_network():
+    code = """
+import socket, sys
+def refuse(*_): raise AssertionError("network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from reelscope import doctor, settings
+found = doctor.examine(settings.profile("cpu"))
+assert not [check for check in found if "AssertionError" in check.finding], found
+print(sorted({"torch", "onnx", "onnxruntime", "cv2", "av", "scipy", "pydantic"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,98 @@
+"""What only trained weights can show. Without them these tests are skipped, and named in tests/not_run.txt.
+
+The weights are taken from the user's own cache, where `reelscope-export` left them; nothing is downloaded for a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+import clips
+from places import CHECKOUT, USER_WEIGHTS
+from reelscope import pipeline, settings
+from reelscope.embedded import EmbeddedServer
+from reelscope.inference import InferenceClient
+from reelscope.results import Results
+from reelscope_export import paths, weights
+from reelscope_export.download import Offline
+from reelscope_export.errors import WeightsUnavailable
+from reelscope_export.export import Exporter
+
+HEIGHT, WIDTH, RATE = 720, 1280, 30
+STEP_PX = 4
+"""How far a pasted picture moves per frame."""
+
+Analyze = Callable[[Path, str], Results]
+
+
+@pytest.fixture(scope="module")
+def analyze(environment: None) -> Analyze:
+    """Run one analyzer on a clip, with the trained model that it needs; skips the test where there is none."""
+
+    def run(clip: Path, analyzer: str) -> Results:
+        model = {"object_detection": "object_yolov8", "scene_segmentation": "embedding_clip"}[analyzer]
+        repository = CHECKOUT / "out" / "test" / "trained_repository"
+        cache = weights.Cache(USER_WEIGHTS, weights.read_manifest())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REELSCOPE_REPOSITORY", str(repository))
+            patch.setattr(weights, "fetch", _refuse)
+            profile = settings.profile("cpu")
+            try:
+                exporter = Exporter(settings.model_repository(), cache, mode="trained")
+                exporter.export(paths.model_settings(paths.read_profiles(), "cpu", model))
+            except WeightsUnavailable as error:
+                pytest.skip(str(error))
+            with EmbeddedServer(profile, models=(model,)) as server, InferenceClient(server.grpc_url) as client:
+                return pipeline.analyze(clip, analyzers=pipeline.select([analyzer]), profile=profile, client=client)
+
+    return run
+
+
+def _refuse(url: str, *_: object, **__: object) -> None:
+    raise Offline(f"tests do not download {url}")
+
+
+@pytest.mark.parametrize(("photograph", "crop", "label"), [("chelsea", None, "cat"), ("coffee", (18, 173), "cup")])
+def test_a_moving_cat_and_cup_are_one_track_each(analyze, tmp_path, photograph, crop, label):
+    """ANALYZERS.md 2: class in 95 % of the frames, speed of the centre +-5 %, no identity switched."""
+    top, left = crop or (0, 0)
+    picture = getattr(skimage.data, photograph)()[top : top + 300, left : left + 400]
+    background = cv2.GaussianBlur(clips.texture(3, HEIGHT, WIDTH), (0, 0), 9)
+    frames = []
+    for k in range(2 * RATE):
+        frame = background.copy()
+        x, y = 60 + STEP_PX * k, (HEIGHT - picture.shape[0]) // 2
+        frame[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+        frames.append(frame)
+    results = analyze(clips.write(tmp_path / "moving.mp4", frames, rate=RATE, crf=18), "object_detection")
+    (segment,) = [found for found in results.analyzers["object_detection"].segments if found.label == label]
+    assert segment.data.screen_time_seconds >= 0.95 * results.media.duration_seconds
+    assert segment.data.speed_percent_width_per_second == pytest.approx(100 * STEP_PX * RATE / WIDTH, rel=0.05)
+
+
+def test_texture_holds_no_objects(analyze, tmp_path):
+    """ANALYZERS.md 2: at most 0.1 detections per frame."""
+    clip = clips.write(tmp_path / "texture.mp4", clips.pan(5, 60, height=HEIGHT, width=WIDTH))
+    found = analyze(clip, "object_detection").analyzers["object_detection"]
+    boxes = sum(len(segment.data.boxes.times_seconds) for segment in found.segments)
+    assert boxes <= 0.1 * found.inputs.sample_count
+
+
+def test_photographs_of_two_places_are_three_scenes(analyze, tmp_path):
+    """ANALYZERS.md 11: A A' B B' A'' has exactly two boundaries."""
+    first, second = skimage.data.astronaut(), skimage.data.coffee()
+    views = [(first, 0), (first, 60), (second, 0), (second, 80), (first, 110)]
+    frames: list[np.ndarray] = []
+    for photograph, x in views:
+        view = cv2.resize(photograph[:380, x : x + 400], (640, 608), interpolation=cv2.INTER_AREA)
+        frames += [view] * (2 * RATE)
+    found = analyze(clips.write(tmp_path / "places.mp4", frames, rate=RATE), "scene_segmentation")
+    assert len(found.shots) == len(views)
+    scenes = found.analyzers["scene_segmentation"].segments
+    assert [len(scene.data.shot_ids) for scene in scenes] == [2, 2, 1]

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
 CLOCK = Fraction(1, 90000)
+SOUND = {".webm": "libopus", ".avi": "libmp3lame"}
+"""Encoders of sound, for the containers that take no AAC (or none that FFmpeg reads back)."""
 
 
 def texture(seed: int, height: int, width: int) -> Frame:
@@ -55,8 +57,9 @@ def write(
     tagged: bool = True,
     pixel_aspect: Fraction | None = None,
     tone: tuple[float, float] | None = None,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode frames to H.264.
+    """Encode frames, to H.264 if nothing else is said.
 
     Args:
         path: file to write; its suffix chooses the container.
@@ -67,10 +70,11 @@ def write(
         codec: encoder.
         tagged: BT.709 limited and said so; else BT.601 limited without a word.
         pixel_aspect: width over height of a pixel.
-        tone: (start_seconds, duration_seconds) of a 440 Hz mono AAC tone.
+        tone: (start_seconds, duration_seconds) of a 440 Hz mono tone, AAC where the container takes it.
+        container_options: FFmpeg's options of the container.
     """
     matrix = Colorspace.ITU709 if tagged else Colorspace.ITU601
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream, sound = None, None
         for k, frame in enumerate(frames):
             if stream is None:
@@ -78,8 +82,9 @@ def write(
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = "yuv420p" if frame.shape[0] % 2 == frame.shape[1] % 2 == 0 else "yuv444p"
                 stream.options = {"crf": str(crf), "preset": "veryfast"}
-                stream.codec_context.time_base = CLOCK
-                stream.time_base = CLOCK
+                # AVI counts frames.
+                clock = Fraction(1, rate) if path.suffix == ".avi" else CLOCK
+                stream.codec_context.time_base = stream.time_base = clock
                 if pixel_aspect:
                     stream.codec_context.sample_aspect_ratio = pixel_aspect
                 if tagged:
@@ -87,12 +92,12 @@ def write(
                     context.colorspace = context.color_primaries = context.color_trc = 1
                     context.color_range = 1
                 if tone:
-                    sound = container.add_stream("aac", rate=48000, layout="mono")
+                    sound = container.add_stream(SOUND.get(path.suffix, "aac"), rate=48000, layout="mono")
             image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
                 format=stream.pix_fmt, dst_colorspace=matrix, dst_color_range=1
             )
             seconds = times[k] if times is not None else k / rate
-            image.pts, image.time_base = round(seconds / CLOCK), CLOCK
+            image.pts, image.time_base = round(seconds / clock), clock
             container.mux(stream.encode(image))
         container.mux(stream.encode(None))
         if sound is not None:
@@ -100,10 +105,57 @@ def write(
     return path
 
 
+def write_coded(
+    path: Path,
+    planes: Sequence[NDArray[np.unsignedinteger]],
+    pixels: str,
+    *,
+    codec: str,
+    tags: tuple[int, int, int, int] = (0, 2, 2, 2),
+    options: dict[str, str] | None = None,
+    count: int = 3,
+) -> Path:
+    """Encode one picture `count` times at 30 frames per second from its coded values.
+
+    Args:
+        path: file to write.
+        planes: one [height, width] per plane, uint8 or uint16; packed pixels are one wide plane.
+        pixels: FFmpeg's name of the pixel format.
+        codec: encoder.
+        tags: range (1 limited, 2 full), primaries, transfer and matrix as H.273 numbers them.
+        options: the encoder's options.
+        count: frames.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30)
+        frame = av.VideoFrame(*_picture_size(planes, pixels), pixels)
+        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, pixels
+        stream.options = options or {}
+        context = stream.codec_context
+        context.color_range, context.color_primaries, context.color_trc, context.colorspace = tags
+        for plane, values in zip(frame.planes, planes, strict=True):
+            rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size // values.itemsize), values.dtype)
+            rows[: values.shape[0], : values.shape[1]] = values
+            plane.update(rows.tobytes())
+        frame.color_range, frame.colorspace = tags[0], tags[3]
+        for k in range(count):
+            frame.pts, frame.time_base = k, Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _picture_size(planes: Sequence[NDArray[np.unsignedinteger]], pixels: str) -> tuple[int, int]:
+    """Width and height of the picture whose first plane is given."""
+    height, width = planes[0].shape
+    return width // (3 if pixels.startswith("rgb") else 1), height
+
+
 def _encode_tone(container, stream, start_seconds: float, duration_seconds: float) -> None:
     samples = np.sin(2 * np.pi * 440 * np.arange(round(48000 * duration_seconds)) / 48000).astype(np.float32) * 0.5
-    for first in range(0, len(samples), 1024):
-        block = av.AudioFrame.from_ndarray(samples[None, first : first + 1024], format="fltp", layout="mono")
+    size = stream.codec_context.frame_size or 1024
+    for first in range(0, len(samples), size):
+        block = av.AudioFrame.from_ndarray(samples[None, first : first + size], format="fltp", layout="mono")
         block.sample_rate, block.time_base = 48000, Fraction(1, 48000)
         block.pts = round(start_seconds * 48000) + first
         container.mux(stream.encode(block))

@@ -176,11 +176,11 @@ def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bo
     shifted = np.stack([np.roll(frames[0], 50 * shift, axis=1) for shift in range(4)])
     batch = run(shifted)["embedding"]
     singles = np.concatenate([run(frame[None])["embedding"] for frame in shifted])
-    upstream = _upstream(load(weights), frames)
+    checkpoint = load(weights)
+    upstream = _upstream(checkpoint, frames)
     upstream_embeddings = upstream.image_embeds.numpy()
     if precision == "fp16":
-        # Transformers scales the cosines of text and image; the scale is the same for every pair.
-        scale = upstream.logits_per_image[0, 0] / (upstream.image_embeds[0] @ upstream.text_embeds[0])
+        scale = checkpoint.network.logit_scale.detach().exp()
         implied = _softmax_by_group(scale * torch.from_numpy(embeddings) @ upstream.text_embeds.T).numpy()
         return (
             Measure("lowest cosine", _lowest_cosine(embeddings, upstream_embeddings), 0.999, at_least=True),

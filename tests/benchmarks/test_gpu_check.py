@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import gpu_check
+from reelscope import settings
 from reelscope_export.verify import Measure
 
 SMI = """#!/bin/sh
@@ -142,11 +143,14 @@ def test_every_step_runs_on_the_cpu(
     """Export, server, full batch, timings and parity of every model of the cpu profile."""
     monkeypatch.setenv("REELSCOPE_REPOSITORY", str(built_repository))  # the check sets it, and it must be undone
     monkeypatch.setenv("REELSCOPE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "160")
     results = Path(gpu_check.__file__).parent / "results" / "gpu_check.json"
     before = results.read_bytes() if results.exists() else None
     status = gpu_check.main(["--profile", "cpu", "--repository", str(built_repository), "--repeats", "2"])
     shown = capsys.readouterr().out
     assert status == 0, shown
-    assert "batch to singles" in shown
+    for model in settings.profile("cpu").models:
+        assert model in shown
+    assert shown.count("batch to singles") == len(settings.profile("cpu").models)
     assert "nothing is written" in shown
     assert (results.read_bytes() if results.exists() else None) == before

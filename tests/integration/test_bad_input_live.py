@@ -28,7 +28,7 @@ def test_a_damaged_graph_names_model_file_and_command(cli, tmp_path, content):
     assert "error (server_start_failed): " in done.stderr
     assert "Traceback" not in done.stderr
     for model in profile.models:
-        assert f"{model}: 1/{profile.model_file} is damaged (" in done.stderr
+        assert f"{model}: 1/{profile.model_file} cannot be opened (" in done.stderr
         assert f"reelscope-export {model} --profile NAME --force" in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
     done = cli("doctor", **places)

@@ -213,7 +213,7 @@ REFUSED = {
         f'{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT} default_model_filename: "gone.onnx"',
         "1/gone.onnx is missing; build it: reelscope-export without_file --profile NAME",
     ),
-    "garbage": (f"{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT}", "garbage: 1/model.onnx is damaged ("),
+    "garbage": (f"{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT}", "garbage: 1/model.onnx cannot be opened ("),
     "truncated": (
         f"{HEAD} {FRAMES_INPUT} {SUMS_OUTPUT}",
         "build it again: reelscope-export truncated --profile NAME --force",

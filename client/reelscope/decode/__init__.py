@@ -3,8 +3,8 @@
 The only package that knows the codec library.
 
 - Time is the PTS, never the frame index; zero is the first displayed video frame.
-- Rotation and pixel aspect are applied here, once. Pictures of a stream that changes its size, pixel aspect or
-  orientation on the way are fitted into the first one's displayed size, undistorted, with black around them.
+- Rotation and pixel aspect are applied here, once. Pictures of a stream that changes its size or orientation on the
+  way are fitted into the first one's displayed size, undistorted, with black around them.
 - Colours are sRGB-range RGB: the stream's own matrix and range are used where it states them, BT.601 limited where it
   does not (as FFmpeg and OpenCV do). HDR (HLG, PQ) is brought to BT.709; untagged 10-bit is SDR.
 - The small track holds every displayed frame, long side <= 320. The uploaded track holds the frame shown at k/rate

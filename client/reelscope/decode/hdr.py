@@ -5,7 +5,9 @@ display, in which reference white is 203 cd/m2 (ITU-R BT.2408-7, table 1) and be
 to BT.709's; what is brighter or more saturated than SDR shows is clipped; back through the inverse of BT.1886, whose
 gamma of 2.4 is what SDR's coded values are shown with.
 
-Curves: ITU-R BT.2100-2, tables 4 (PQ) and 5 (HLG, system gamma 1.2 at its nominal peak of 1000 cd/m2).
+Curves: ITU-R BT.2100-2, tables 4 (PQ) and 5 (HLG, system gamma 1.2 at its nominal peak of 1000 cd/m2). HLG's system
+gamma acts on luminance, as the standard has it; zscale takes it per channel, which moves saturated colours by a
+CIEDE2000 of up to 5.
 """
 
 from __future__ import annotations
@@ -31,13 +33,15 @@ TO_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0
 """Linear light of BT.2020 primaries to BT.709 primaries (ITU-R BT.2407-0, equation 2)."""
 
 _STEPS = 65536
+_CODED_WHITE = 65283
+"""What swscale makes of the highest code of limited range in 16 bits."""
 
 
 def to_sdr(coded: NDArray[np.uint16], curve: Curve, *, is_wide: bool) -> NDArray[np.uint8]:
     """BT.709 R'G'B' as SDR clips are coded, uint8 [height, width, 3].
 
     Args:
-        coded: full-range R'G'B', uint16 [height, width, 3].
+        coded: R'G'B' as swscale makes it, uint16 [height, width, 3].
         curve: transfer function of `coded`.
         is_wide: whether its primaries are BT.2020's; else they are BT.709's already.
     """
@@ -60,7 +64,7 @@ def _system_gain(scene: NDArray[Any]) -> NDArray[Any]:
 @functools.cache
 def _light_table(curve: Curve) -> NDArray[np.float32]:
     """Coded value to light: PQ in units of reference white, HLG scene light 0-1."""
-    coded = np.arange(_STEPS) / (_STEPS - 1)
+    coded = np.minimum(np.arange(_STEPS) / _CODED_WHITE, 1.0)
     if curve == "pq":
         root = coded ** (1 / 78.84375)
         nits = 10000 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)

@@ -40,8 +40,8 @@ def rotation_degrees(frame: Any) -> int:
 class Screen:
     """The size in which a clip is displayed: that of its first frame.
 
-    A stream may change its size, pixel aspect or orientation on the way. Later frames are fitted into the first size
-    as a player with a fixed window shows them: whole, undistorted, black around them where the shape differs.
+    A stream may change its size or orientation on the way. Later frames are fitted into the first size as a player
+    with a fixed window shows them: whole, undistorted, black around them where the shape differs.
     """
 
     def __init__(self, first: Any, stream: Any) -> None:
@@ -97,11 +97,13 @@ class ToRgb:
     def _turned(self, frame: Any, size: Size) -> NDArray[np.uint8]:
         rotation, curve = rotation_degrees(frame), hdr_curve(frame)
         width, height = size[::-1] if rotation % 180 else size
-        scaled = self._reformatter.reformat(
-            frame, width, height, "rgb48le" if curve else "rgb24", interpolation=_SCALING, threads=1
-        )
+        # Planes for 16 bits: swscale's packed rgb48 loses the green of pictures that it does not scale.
+        pixels = "gbrp16le" if curve else "rgb24"
+        scaled = self._reformatter.reformat(frame, width, height, pixels, interpolation=_SCALING, threads=1)
         if curve:
-            rgb = hdr.to_sdr(_plane(scaled, 3, np.uint16), curve, is_wide=frame.color_primaries != _BT709_PRIMARIES)
+            green, blue, red = (_plane(scaled, 1, np.uint16, number) for number in range(3))
+            coded = np.asarray(cv2.merge([red, green, blue]), np.uint16)
+            rgb = hdr.to_sdr(coded, curve, is_wide=frame.color_primaries != _BT709_PRIMARIES)
         else:
             rgb = _plane(scaled, 3, np.uint8)
             if _is_limited_gray(frame):
@@ -136,9 +138,9 @@ def _inside(size: Size, frame: Size) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _plane(frame: Any, channels: int, kind: type[Any]) -> NDArray[Any]:
-    """The first plane of a frame as a view, [height, width] or [height, width, channels]."""
-    plane = frame.planes[0]
+def _plane(frame: Any, channels: int, kind: type[Any], number: int = 0) -> NDArray[Any]:
+    """A plane of full size as a view, [height, width] or [height, width, channels]."""
+    plane = frame.planes[number]
     samples = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // np.dtype(kind).itemsize)
     picture = samples[: frame.height, : frame.width * channels]
     return picture if channels == 1 else picture.reshape(frame.height, frame.width, channels)

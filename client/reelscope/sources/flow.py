@@ -38,6 +38,8 @@ MIN_TEXTURE = 0.0002
 """Smallest eigenvalue of a window's gradients, in OpenCV's units: twice its default, at which noise of 6 grey levels at
 720p is followed over a flat wall like texture (81 of 180 points; now 2); smooth textures keep nearly all points."""
 RETURN_PX = 1.0
+LOST_POINTS = 20
+"""Fewer are what chance leaves between the two sides of a cut."""
 REPEAT_LEVEL = 4
 """A frame repeats a picture when no 16-px block differs by more, mean absolute grey levels. Repeats through x264 at
 crf 23 and 32 differ by at most 4; motion of 3 % of the width in 0.1 s by at least 5."""
@@ -57,6 +59,7 @@ PARAMETERS: dict[str, Parameter] = {
     "levels": LEVELS,
     "min_texture": MIN_TEXTURE,
     "return_px": RETURN_PX,
+    "lost_points": LOST_POINTS,
     "repeat_level": REPEAT_LEVEL,
     "hold_seconds": HOLD_SECONDS,
 }
@@ -115,8 +118,8 @@ class FlowSource(Source[FrameChunk]):
 
     def _pair(self, first: _Picture, second: _Picture) -> None:
         points = _follow(first.luma, second.luma)
-        if not len(points) and self._last is not first:
-            # Nothing survives a cut: what was shown until then is a pair of its own.
+        if len(points) < LOST_POINTS and self._last is not first:
+            # No picture survives a cut: what was shown until then is a pair of its own.
             self._add(first, self._last, _follow(first.luma, self._last.luma))
             first = self._last
         self._add(first, second, points)

@@ -7,7 +7,6 @@ do_copy_in_default_stream. Values and defaults are the native backend's.
 """
 
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 
 def model_path(config, name, version_folder):
@@ -23,16 +22,16 @@ def model_path(config, name, version_folder):
 
 
 def open_session(config, name, path, device_id):
-    """Open the graph on GPU `device_id`, or on the CPU for None; raises when it is damaged or a provider is absent."""
+    """Open the graph on GPU `device_id`, or on the CPU for None; raises when the file or a provider is no good."""
     if cpu_accelerators := _accelerators(config, "cpu_execution_accelerator"):
         raise ValueError(f"{name}: execution accelerator {', '.join(cpu_accelerators)} is not served")
     gpu_providers = [] if device_id is None else _gpu_providers(config, name, device_id)
     providers = [*gpu_providers, "CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(path, _session_options(config), providers=providers)
-    except (errors.InvalidProtobuf, errors.InvalidGraph) as error:
+    except Exception as error:  # its types for damaged files are many, and share no base
         raise ValueError(
-            f"{name}: {path.parent.name}/{path.name} is damaged ({error}); build it again: "
+            f"{name}: {path.parent.name}/{path.name} cannot be opened ({error}); if it is damaged, build it again: "
             f"reelscope-export {name} --profile NAME --force"
         ) from error
     # onnxruntime only warns when a provider cannot start, and would then run on the CPU unnoticed.

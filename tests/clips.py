@@ -57,6 +57,7 @@ def write(
     tagged: bool = True,
     pixel_aspect: Fraction | None = None,
     tone: tuple[float, float] | None = None,
+    options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
     """Encode frames, to H.264 if nothing else is said.
@@ -71,6 +72,7 @@ def write(
         tagged: BT.709 limited and said so; else BT.601 limited without a word.
         pixel_aspect: width over height of a pixel.
         tone: (start_seconds, duration_seconds) of a 440 Hz mono tone, AAC where the container takes it.
+        options: the encoder's options, in place of x264's.
         container_options: FFmpeg's options of the container.
     """
     matrix = Colorspace.ITU709 if tagged else Colorspace.ITU601
@@ -81,7 +83,7 @@ def write(
                 stream = container.add_stream(codec, rate=rate)
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = "yuv420p" if frame.shape[0] % 2 == frame.shape[1] % 2 == 0 else "yuv444p"
-                stream.options = {"crf": str(crf), "preset": "veryfast"}
+                stream.options = options or {"crf": str(crf), "preset": "veryfast"}
                 # AVI counts frames.
                 clock = Fraction(1, rate) if path.suffix == ".avi" else CLOCK
                 stream.codec_context.time_base = stream.time_base = clock
@@ -148,7 +150,7 @@ def write_coded(
 def _picture_size(planes: Sequence[NDArray[np.unsignedinteger]], pixels: str) -> tuple[int, int]:
     """Width and height of the picture whose first plane is given."""
     height, width = planes[0].shape
-    return width // (3 if pixels.startswith("rgb") else 1), height
+    return width // {"rgb24": 3, "yuyv422": 2}.get(pixels, 1), height
 
 
 def _encode_tone(container, stream, start_seconds: float, duration_seconds: float) -> None:

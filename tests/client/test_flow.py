@@ -12,7 +12,7 @@ from feeding import header, measure
 
 import clips
 from reelscope.signals import POINT_STEPS_PER_PX
-from reelscope.sources.flow import MAX_PAIRS, MAX_POINTS, FlowSource
+from reelscope.sources.flow import HOLD_SECONDS, MAX_PAIRS, MAX_POINTS, FlowSource
 from reelscope.types import FrameChunk
 
 
@@ -62,16 +62,14 @@ def test_frames_doubled_give_the_same_pairs():
     frames = pan()
     single = measure(FlowSource(), frames)
     double = measure(FlowSource(), [frame for frame in frames for _ in range(2)], times=np.arange(60) / 60)
-    # The last picture stays for one frame more, which is a pair of its own at the end.
-    assert spans(double)[:29] == spans(single)
-    assert spans(double)[29:] == [(round(58 / 60, 4), round(59 / 60, 4))]
-    assert np.array_equal(double.points[: len(single.points)], single.points)
+    assert spans(double) == spans(single)
+    assert np.array_equal(double.points, single.points)
 
 
 def test_repeats_of_a_low_rate_are_passed_over():
     frames = [frame for frame in pan(10, px_per_frame=4) for _ in range(3)]
     flow = measure(FlowSource(), frames)
-    assert spans(flow)[:9] == [(round(k / 10, 4), round((k + 1) / 10, 4)) for k in range(9)]
+    assert spans(flow) == [(round(k / 10, 4), round((k + 1) / 10, 4)) for k in range(9)]
     for pair in range(9):
         points = points_of(flow, pair)
         assert np.median(points[:, 0] - points[:, 2]) == pytest.approx(4, abs=0.1)
@@ -81,7 +79,7 @@ def test_what_stands_still_is_measured():
     flow = measure(FlowSource(), pan(1) * 30)
     assert_well_formed(flow)
     assert flow.start_seconds[0] == 0
-    assert flow.end_seconds[-1] == pytest.approx(29 / 30), "to the very end"
+    assert flow.end_seconds[-1] >= 29 / 30 - HOLD_SECONDS
     assert np.array_equal(flow.points[:, :2], flow.points[:, 2:])
     assert len(flow.points) > 100 * len(flow.start_seconds)
 

@@ -67,8 +67,8 @@ def test_doing_nothing_is_quick(built: Outcome) -> None:
         sys.executable,
         "-c",
         "import sys; from reelscope_export.cli import app\n"
-        "try: app()\nfinally: assert not {'torch', 'onnx', 'ultralytics'} & set(sys.modules)",
-        "--all",
+        "try: app()\nfinally: assert not {'torch', 'onnx', 'transformers', 'ultralytics'} & set(sys.modules)",
+        built.settings.model,
         "--weights",
         "random",
     ]
@@ -85,6 +85,9 @@ def test_fingerprint_covers_what_the_model_is_made_of() -> None:
     names = {file.name for file in fingerprint.source_files("object_yolov8")}
     assert {"object_yolov8.py", "yolov8_random.py", "letterbox.py", "suppression.py", "graph.py", "verify.py"} <= names
     assert "cli.py" not in names
+    names = {file.name for file in fingerprint.source_files("embedding_clip")}
+    assert {"embedding_clip.py", "clip_prompts.py", "clip_random.py", "antialias.py", "photographs.py"} <= names
+    assert "letterbox.py" not in names
 
 
 def test_fingerprint_of_foreign_files(tmp_path: Path) -> None:

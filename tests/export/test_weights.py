@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import socket
@@ -24,9 +25,17 @@ REFUSING = "http://127.0.0.1:9/net.pt"
 ENTRY = Entry(file="net.pt", url=REFUSING, revision="v1", licence="MIT", commercial_use=True)
 
 
+_FILES = {
+    "/net.pt": CHECKPOINT,
+    "/config.json": b'{"layers": 12}',
+    "/vocab.txt": b"the of and",
+    "/login.pt": b"<html>Welcome to the hotel</html>",
+}
+
+
 class _Files(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = {"/net.pt": CHECKPOINT, "/login.pt": b"<html>Welcome to the hotel</html>"}.get(self.path)
+        body = _FILES.get(self.path)
         self.send_response(200 if body else 404)
         self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()
@@ -155,10 +164,107 @@ def test_commercial_policy_refuses_non_commercial_weights(cache: Cache, said: li
 
 
 def test_random_weights_of_an_old_recipe_are_dropped(cache: Cache) -> None:
-    (cache.folder / "random").mkdir()
-    (cache.folder / "random" / "net-old.pt").write_bytes(b"old")
-    _resolve(cache, "random")
-    assert [file.name for file in (cache.folder / "random").iterdir()] == ["net-abc.pt"]
+    old = cache.folder / "random" / "net-old" / "net.pt"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    found = _resolve(cache, "random")
+    assert found.file == cache.folder / "random" / "net-abc" / "net.pt"
+    assert [path.name for path in (cache.folder / "random").iterdir()] == ["net-abc"]
+
+
+def test_random_weights_are_drawn_whole_or_not_at_all(cache: Cache) -> None:
+    def fail(file: Path) -> None:
+        file.write_bytes(b"half")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        cache.resolve("model", "net", mode="random", policy="any", write_random=fail, recipe="abc")
+    assert list((cache.folder / "random").iterdir()) == []
+
+
+def test_random_weights_drawn_twice_at_once(cache: Cache) -> None:
+    """Another export of the same model places the same bytes while this one still draws."""
+
+    def write(file: Path) -> None:
+        other = cache.folder / "random" / "net-abc" / "net.pt"
+        other.parent.mkdir(parents=True)
+        for each in (file, other):
+            each.write_bytes(b"random")
+
+    found = cache.resolve("model", "net", mode="random", policy="any", write_random=write, recipe="abc")
+    assert found.file.read_bytes() == b"random"
+    assert [path.name for path in (cache.folder / "random").iterdir()] == ["net-abc"]
+
+
+def _folder(cache: Cache, url: str, **changes: object) -> Cache:
+    """A variant of three files in a folder, their hashes known."""
+    beside = {
+        name.removeprefix("/"): hashlib.sha256(_FILES[name]).hexdigest() for name in ("/config.json", "/vocab.txt")
+    }
+    known = {"sha256": hashlib.sha256(CHECKPOINT).hexdigest(), "beside": beside}
+    return _with(cache, file="folder/net.pt", url=f"{url}/net.pt", **(known | changes))
+
+
+def test_folder_is_downloaded_and_recorded(cache: Cache, server: str) -> None:
+    found = _resolve(_folder(cache, server), "trained")
+    assert (found.file, found.revision) == (cache.folder / "folder" / "net.pt", "v1")
+    assert found.sha256 == hashlib.sha256(CHECKPOINT).hexdigest()
+    assert {file.name: file.read_bytes() for file in found.file.parent.iterdir()} == {
+        "net.pt": CHECKPOINT,
+        "config.json": _FILES["/config.json"],
+        "vocab.txt": _FILES["/vocab.txt"],
+    }
+    lock = json.loads((cache.folder / weights.LOCK_NAME).read_text())
+    assert {name: record["source"] for name, record in lock.items()} == {
+        f"folder/{name}": f"{server}/{name}" for name in ("net.pt", "config.json", "vocab.txt")
+    }
+
+
+def test_folder_put_there_by_hand_needs_no_network(cache: Cache) -> None:
+    (cache.folder / "folder").mkdir()
+    for name in ("/net.pt", "/config.json", "/vocab.txt"):
+        (cache.folder / f"folder{name}").write_bytes(_FILES[name])
+    cache = _folder(cache, "http://127.0.0.1:9")
+    assert _resolve(cache, "trained").revision == "v1", "files with upstream's hashes are upstream's"
+    own = _folder(cache, "http://127.0.0.1:9", sha256=None)
+    (cache.folder / weights.LOCK_NAME).unlink()
+    (cache.folder / "folder" / "net.pt").write_bytes(b"fine-tuned")
+    found = _resolve(own, "trained")
+    assert (found.trained, found.source, found.revision) == (True, "file folder/net.pt", "unknown")
+
+
+@pytest.mark.parametrize("absent", ["net.pt", "config.json", "vocab.txt"])
+def test_a_file_that_is_missing_from_the_folder_is_named(cache: Cache, absent: str) -> None:
+    (cache.folder / "folder").mkdir()
+    for name in {"net.pt", "config.json", "vocab.txt"} - {absent}:
+        (cache.folder / "folder" / name).write_bytes(_FILES[f"/{name}"])
+    cache = _folder(cache, "http://127.0.0.1:9")
+    with pytest.raises(WeightsUnavailable) as caught:
+        _resolve(cache, "trained")
+    for part in (f"folder/{absent} is not", f"http://127.0.0.1:9/{absent}", f"into {cache.folder / 'folder'},"):
+        assert part in str(caught.value)
+    assert not _resolve(cache, "auto").trained
+
+
+@pytest.mark.parametrize("changed", ["net.pt", "config.json", "vocab.txt"])
+def test_a_changed_file_of_the_folder_is_noticed(cache: Cache, server: str, changed: str) -> None:
+    cache = _folder(cache, server)
+    file = cache.folder / "folder" / changed
+    _resolve(cache, "trained")
+    file.write_bytes(file.read_bytes() + b" ")
+    for mode in ("trained", "auto"):
+        with pytest.raises(WeightsCorrupt) as caught:
+            _resolve(cache, mode)  # type: ignore[arg-type]
+        assert str(file) in str(caught.value)
+        assert weights.file_sha256(file) in str(caught.value)
+        assert "on purpose" not in str(caught.value), "the hash is upstream's: no lock to edit"
+    file.unlink()
+    assert _resolve(cache, "trained").trained, "fetched again"
+
+
+def test_a_download_with_a_wrong_hash_is_refused(cache: Cache, server: str) -> None:
+    with pytest.raises(WeightsCorrupt, match=r"vocab\.txt.*expected 0000"):
+        _resolve(_folder(cache, server, beside={"vocab.txt": "0" * 64}), "auto")
 
 
 def test_damaged_lock_is_an_error(cache: Cache) -> None:
@@ -181,4 +287,6 @@ def test_manifest_has_every_variant_of_every_profile() -> None:
         for model, table in profile["models"].items():
             entry = manifest[model][table["variant"]]
             assert entry.url.startswith("https://")
-            assert entry.url.endswith(f"/{entry.revision}/{entry.file}")
+            assert entry.url.endswith(f"/{entry.revision}/{Path(entry.file).name}")
+            assert not entry.beside or len(Path(entry.file).parts) == 2, "files that belong together have a folder"
+            assert all(len(part.sha256 or "0" * 64) == 64 for part in entry.parts)

@@ -8,6 +8,7 @@ import resource
 import numpy as np
 import pytest
 
+import clips
 from places import DEMO
 from reelscope import pipeline, settings
 from reelscope.inference import InferenceClient, memory
@@ -37,24 +38,25 @@ def test_a_damaged_graph_names_model_file_and_command(cli, tmp_path, content):
         assert f"  reelscope-export {model} --profile cpu  # {model}\n" in done.stdout
 
 
-def analyze(client):
+def analyze(client, clip):
     found = pipeline.analyze(
-        DEMO, analyzers=pipeline.select(["object_detection"]), profile=settings.profile("cpu"), client=client
+        clip, analyzers=pipeline.select(["object_detection"]), profile=settings.profile("cpu"), client=client
     )
     return found.analyzers["object_detection"]
 
 
-def test_shared_memory_that_is_full_is_done_without(server, monkeypatch):
+def test_shared_memory_that_is_full_is_done_without(server, tmp_path):
     """Frames travel inline, and what is found is the same; nothing of the attempt is left."""
+    clip = clips.write(tmp_path / "a.mp4", clips.shots((50,), 100, height=360, width=640), rate=15)
     with InferenceClient(server.grpc_url) as client:
-        expected = analyze(client)
+        expected = analyze(client, clip)
         assert client.uses_shared_memory
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     # No file may grow to the size of a window: the kernel refuses as it does when the memory is used up.
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     try:
         with InferenceClient(server.grpc_url) as client:
-            found = analyze(client)
+            found = analyze(client, clip)
             assert not client.uses_shared_memory
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

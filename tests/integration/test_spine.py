@@ -35,8 +35,11 @@ def test_demo_clip_is_recovered(demo_results):
     results = read(demo_results)
     assert {name: found["status"] for name, found in results["analyzers"].items()} == {
         "object_detection": "ok",
+        "content_quality": "ok",
         "color_analysis": "ok",
+        "camera_analysis": "ok",
         "cut_analysis": "ok",
+        "scene_segmentation": "ok",
     }
     done = subprocess.run(
         [sys.executable, CHECKOUT / "tests" / "demo" / "compare.py", demo_results],
@@ -68,10 +71,16 @@ def test_results_keep_the_invariants(cli, demo_results):
 
 
 def test_random_weights_are_declared_and_claim_nothing(demo_results):
-    found = read(demo_results)["analyzers"]["object_detection"]
-    assert [model["trained"] for model in found["models"]] == [False]
-    assert found["warnings"] == ["untrained_model:object_yolov8"]
-    assert found["summary"] == {"unique_per_class": None, "max_concurrent": None, "prominence": None}
+    analyzers = read(demo_results)["analyzers"]
+    for name, model in (("object_detection", "object_yolov8"), ("scene_segmentation", "embedding_clip")):
+        found = analyzers[name]
+        assert [(each["name"], each["trained"]) for each in found["models"]] == [(model, False)]
+        assert found["warnings"] == [f"untrained_model:{model}"]
+        assert set(found["summary"].values()) == {None}
+    assert analyzers["scene_segmentation"]["segments"] == []
+    for name, signal in (("camera_analysis", "object_tracks"), ("content_quality", "frame_embeddings")):
+        assert analyzers[name]["inputs"]["missing_inputs"] == [signal]
+        assert (analyzers[name]["models"], analyzers[name]["warnings"]) == ([], [])
 
 
 def test_second_run_is_identical(cli, server, demo_results, tmp_path):
@@ -97,7 +106,7 @@ def test_only_and_detail(cli, tmp_path):
 @pytest.mark.parametrize(
     ("twin", "option"), [("flipped", "--flipped"), ("doubled", "--doubled"), ("rotated", "--rotated")]
 )
-def test_twins_tell_the_same(cli, tmp_path, twin, option):
+def test_twins_tell_the_same(cli, server, tmp_path, twin, option):
     frames = clips.shots((20, 47), 75)
     plain = clips.write(tmp_path / "plain.mp4", frames, crf=12)
     if twin == "flipped":
@@ -108,7 +117,7 @@ def test_twins_tell_the_same(cli, tmp_path, twin, option):
         turned = clips.write(tmp_path / "turned.mp4", [frame.swapaxes(0, 1)[:, ::-1] for frame in frames], crf=12)
         other = clips.rotate_tag(turned, tmp_path / "twin.mp4", 270)
     for path in (plain, other):
-        done = cli("analyze", path, "-o", tmp_path / path.stem, "--only", "cut_analysis,color_analysis")
+        done = cli("analyze", path, "-o", tmp_path / path.stem, "--url", server.grpc_url)
         assert done.returncode == 0, done.stderr
     done = cli("check", tmp_path / "plain" / "results.json", option, tmp_path / "twin" / "results.json")
     assert done.returncode == 0, done.stdout

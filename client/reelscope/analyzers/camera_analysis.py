@@ -86,7 +86,8 @@ class CameraSummary:
     dominant: Label
     """Label of the most time; unknown only when nothing is known."""
     stability: float | None
-    """1 / (1 + s / 0.5), s being the RMS shake in percent of the width: 1 for a tripod, 0.5 for a shaky hand."""
+    """1 / (1 + s / 0.5), s being the median shake over the known time, percent of the width: 1 for a tripod, 0.5 for a
+    shaky hand."""
 
 
 def analyze(flow: PointFlow, shots: Shots, people: ObjectTracks | None) -> Finding[CameraData, CameraSummary]:
@@ -176,8 +177,10 @@ def _summary(spans: Sequence[tuple[Label, Piece]]) -> CameraSummary:
             seconds[label] = seconds.get(label, 0.0) + piece.seconds
     if not seconds:
         return CameraSummary(static_ratio=None, dominant="unknown", stability=None)
-    known = [(piece.movement, piece.seconds) for _, piece in spans if piece.movement]
-    shake = Movement.mean(*zip(*known, strict=True)).shake_percent_width
+    # The median, because a whip pan is no straight piece, and what it deviates is no shake of the camera.
+    shakes = sorted((piece.movement.shake_percent_width, piece.seconds) for _, piece in spans if piece.movement)
+    reached = np.cumsum([length for _, length in shakes])
+    shake = shakes[int(np.searchsorted(reached, reached[-1] / 2))][0]
     return CameraSummary(
         static_ratio=seconds.get("static", 0.0) / sum(seconds.values()),
         dominant=max(seconds, key=lambda label: seconds[label]),

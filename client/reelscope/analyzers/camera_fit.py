@@ -1,7 +1,8 @@
 """The camera's motion over every pair of frames: a similarity about the centre of the picture, fitted to its points.
 
 Four degrees of freedom tell pan, tilt, zoom and roll, but not zoom from dolly. Points on people are left out: they
-move by themselves. RANSAC: Fischler & Bolles (1981).
+move by themselves. The largest set of points that agree is found by RANSAC (Fischler & Bolles 1981), their motion by
+least median of squares (Rousseeuw 1984).
 """
 
 from __future__ import annotations
@@ -52,14 +53,13 @@ def fit(flow: PointFlow, people: ObjectTracks | None) -> Motions:
         used = points[rows][is_used[rows]]
         if len(used) < MIN_INLIERS:
             continue
-        first, second = np.ascontiguousarray(used[:, :2]), np.ascontiguousarray(used[:, 2:])
-        similarity, is_inlier = cv2.estimateAffinePartial2D(
-            first, second, method=cv2.RANSAC, ransacReprojThreshold=INLIER_PX
-        )
-        if similarity is None or is_inlier.sum() < max(MIN_INLIERS, MIN_INLIER_RATIO * len(used)):
+        similarity, is_inlier = _similarity(used, cv2.RANSAC)
+        if is_inlier.sum() < max(MIN_INLIERS, MIN_INLIER_RATIO * len(used)):
             continue
+        # Points at the edge of something that moves are drawn along by less than INLIER_PX: they are outliers here.
+        similarity, is_exact = _similarity(used[is_inlier], cv2.LMEDS)
         scale = np.hypot(similarity[0, 0], similarity[1, 0])
-        if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
+        if not is_exact.any() or not 1 / MAX_SCALE <= scale <= MAX_SCALE:
             continue
         shift = similarity[:, :2] @ center + similarity[:, 2] - center
         turn = np.degrees(np.arctan2(similarity[1, 0], similarity[0, 0]))
@@ -69,6 +69,15 @@ def fit(flow: PointFlow, people: ObjectTracks | None) -> Motions:
     return Motions(
         start_seconds=flow.start_seconds, end_seconds=flow.end_seconds, moves=moves, inlier_ratio=inlier_ratio
     )
+
+
+def _similarity(points: NDArray[np.float32], method: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Matrix [2, 3] that takes x, y in the first frame to those in the second, and which points [n, 4] fit it."""
+    first, second = np.ascontiguousarray(points[:, :2]), np.ascontiguousarray(points[:, 2:])
+    matrix, fits = cv2.estimateAffinePartial2D(first, second, method=method, ransacReprojThreshold=INLIER_PX)
+    if matrix is None:
+        return np.eye(2, 3), np.zeros(len(points), bool)
+    return np.asarray(matrix, np.float64), np.asarray(fits).ravel() == 1
 
 
 def _on_people(flow: PointFlow, objects: ObjectTracks) -> NDArray[np.bool_]:

@@ -22,8 +22,8 @@ SHAKE_SECONDS = 0.25
 """Sigma of the Gaussian: what is faster than about 1 Hz is shake."""
 TOLERANCE_PERCENT = 1.0
 """Distance from a straight path that is a change of movement, percent of the picture's mean side ..."""
-TOLERANCE_OVER_SHAKE = 5.0
-"""... or this many times the median shake: the sway of a hand is no series of pans."""
+TOLERANCE_OVER_SHAKE = 8.0
+"""... or this many times the shake of the steadiest quarter of the path: the sway of a hand is no series of pans."""
 _GRID_HZ = 30
 
 
@@ -102,20 +102,19 @@ def _of_run(motions: Motions, pairs: NDArray[np.intp], picture: Picture) -> Iter
     """Pieces of a stretch of pairs without long gaps."""
     times, path = _path(motions, pairs)
     flow = path * picture.flow_percent
-    shake = np.linalg.norm(flow - _smooth(times, flow), axis=1)
-    corners = _corners(times, flow, max(TOLERANCE_PERCENT, TOLERANCE_OVER_SHAKE * float(np.median(shake))))
-    # Away from the straight pieces, so that a change of movement is not taken for shake.
-    rest = flow - _interpolate(times, times[corners], flow[corners])
-    shake_width = (rest - _smooth(times, rest))[:, :2] * np.sqrt(picture.height_over_width)
+    shake = np.linalg.norm(_rough(times, flow), axis=1)
+    corners = _corners(times, flow, max(TOLERANCE_PERCENT, TOLERANCE_OVER_SHAKE * float(np.quantile(shake, 0.25))))
     for first, last in itertools.pairwise(corners):
         knots = slice(first, last + 1)
+        # Within the piece alone, so that a change of movement is not taken for shake.
+        shake_width = _rough(times[knots], flow[knots, :2]) * np.sqrt(picture.height_over_width)
         is_of_piece = (motions.start_seconds[pairs] >= times[first]) & (motions.start_seconds[pairs] < times[last])
         yield Piece(
             start_seconds=float(times[first]),
             end_seconds=float(times[last]),
             movement=Movement(
                 speed=_slope(times[knots], path[knots]),
-                shake_percent_width=float(np.sqrt((shake_width[knots] ** 2).sum(axis=1).mean())),
+                shake_percent_width=float(np.sqrt((shake_width**2).sum(axis=1).mean())),
                 inlier_ratio=float(motions.inlier_ratio[pairs[is_of_piece]].mean()),
             ),
         )
@@ -150,14 +149,15 @@ def _corners(times: NDArray[np.float64], flow: NDArray[np.float64], tolerance: f
     return corners
 
 
-def _smooth(times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n, k] values through a Gaussian of SHAKE_SECONDS; straight lines stay as they are, up to the ends."""
-    count = round((times[-1] - times[0]) * _GRID_HZ) + 2
-    grid = np.linspace(times[0], times[-1], count)
-    sigma = SHAKE_SECONDS * (count - 1) / (times[-1] - times[0])
+def _rough(times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n, k] what a Gaussian of SHAKE_SECONDS takes out of `values`: of a straight line nothing, up to its ends."""
+    seconds = times[-1] - times[0]
+    grid = np.linspace(times[0], times[-1], round(seconds * _GRID_HZ) + 2)
+    sigma = SHAKE_SECONDS * (len(grid) - 1) / seconds
     margin = int(4 * sigma) + 1
-    extended = np.pad(_interpolate(grid, times, values), ((margin, margin), (0, 0)), mode="reflect", reflect_type="odd")
-    return _interpolate(times, grid, gaussian_filter1d(extended, sigma, axis=0)[margin:-margin])
+    extended = np.pad(_interpolate(grid, times, values), ((margin, margin), (0, 0)), "reflect", reflect_type="odd")
+    smooth = gaussian_filter1d(extended, sigma, axis=0)[margin:-margin]
+    return np.asarray(values - _interpolate(times, grid, smooth))
 
 
 def _interpolate(
@@ -167,6 +167,6 @@ def _interpolate(
 
 
 def _slope(times: NDArray[np.float64], path: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[4] speed of the straight line that fits best: shake at the ends hardly moves it."""
+    """[k] speed of the straight line that fits best: shake at the ends hardly moves it."""
     offsets = times - times.mean()
     return np.asarray(offsets @ path / (offsets @ offsets))

@@ -15,6 +15,8 @@ from reelscope.errors import InputNotFound, InputUnreadable, NoVideoStream
 _CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,gif,ogg,mxf,ivf,wav,mp3,aac,flac"
 """FFmpeg's names of the containers that hold their media themselves."""
 _TS_PACKET_BYTES, _TS_SYNC = 188, 0x47
+_RIFF_UNKNOWN = 0xFFFFFFFF
+"""Size of a RIFF file whose writer could not go back to fill it in."""
 
 
 def open_file(path: Path) -> Any:
@@ -106,7 +108,8 @@ def is_cut_short(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(_TS_PACKET_BYTES + 1)
         if head[:4] == b"RIFF":
-            return 8 + int.from_bytes(head[4:8], "little") > size
+            length = int.from_bytes(head[4:8], "little")
+            return length != _RIFF_UNKNOWN and 8 + length > size
         if head[4:8] in (b"ftyp", b"moov", b"styp"):
             return _box_overruns(file, size)
         is_ts = head[0] == _TS_SYNC and head[-1] == _TS_SYNC and len(head) > _TS_PACKET_BYTES
@@ -144,9 +147,7 @@ def _box_overruns(file: Any, size: int) -> bool:
         length = int.from_bytes(header[:4], "big")
         if length == 1:
             length = int.from_bytes(header[8:16], "big")
-        if length == 0:  # it reaches to the end
-            return False
-        if length < 8:  # no box: padding behind the last one
+        if length < 8:  # 0 reaches to the end; less than a header is padding behind the last box
             return False
         position += length
     return position > size

@@ -30,6 +30,8 @@ MAX_SECONDS = 900.0
 """Longest clip that is accepted unless the caller says otherwise."""
 MAX_SAMPLES = 3000
 """Samples of a clip at the base rate."""
+MAX_FRAME_RATE = 1000
+"""Frames per second beyond which a stated rate is the container's clock, not the camera's."""
 
 
 class Decoder:
@@ -87,7 +89,7 @@ class Decoder:
         self.header = ClipHeader(
             width=self._screen.size[0],
             height=self._screen.size[1],
-            frame_rate=self._video.average_rate or self._video.guessed_rate or Fraction(30),
+            frame_rate=_nominal_rate(self._video),
             base_frame_rate=rate,
             hdr=hdr_curve(first),
             stated_seconds=seconds,
@@ -217,7 +219,7 @@ class Decoder:
     def _shown_for(self, frame: Any) -> float:
         """How long a frame is displayed if it is the last: its own duration, else the stream's nominal one."""
         own = float(frame.duration * frame.time_base) if frame.duration else 0.0
-        return own or float(1 / self.header.frame_rate)
+        return own if own >= 1 / MAX_FRAME_RATE else float(1 / self.header.frame_rate)
 
     def _chunk(self) -> FrameChunk:
         frames, self._small = self._small, []
@@ -285,6 +287,12 @@ def _full_scale(samples: NDArray[np.generic]) -> NDArray[np.float32]:
         values -= 128
     values /= 128 if samples.dtype == np.uint8 else 2 ** (8 * samples.dtype.itemsize - 1)
     return values
+
+
+def _nominal_rate(stream: Any) -> Fraction:
+    """Frames per second as the container states it, or as FFmpeg guesses it; 30 where neither can be."""
+    rates = (stream.average_rate, stream.guessed_rate)
+    return next((rate for rate in rates if rate and rate <= MAX_FRAME_RATE), Fraction(30))
 
 
 def _rounding_seconds(stream: Any) -> float:

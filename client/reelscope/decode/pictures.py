@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from typing import Any
 
@@ -20,8 +21,6 @@ _HDR_TRANSFER: dict[int, hdr.Curve] = {16: "pq", 18: "hlg"}
 _BT709_PRIMARIES = 1
 _LIMITED, _FULL = 1, 2
 """FFmpeg's AVColorRange."""
-_EXPANDED = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
-"""Luma of limited range, 16-235, to full range."""
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -107,7 +106,7 @@ class ToRgb:
         else:
             rgb = _plane(scaled, 3, np.uint8)
             if _is_limited_gray(frame):
-                rgb = _expanded(rgb)
+                rgb = np.asarray(cv2.LUT(rgb, _full_range(8, is_limited=True)), np.uint8)
         return np.rot90(rgb, k=-rotation // 90)
 
 
@@ -115,21 +114,23 @@ class ToLuma:
     """Converts frames to luma as it was coded: neither scaled, turned nor tone-mapped."""
 
     def __init__(self) -> None:
-        """Prepare for what has no luma plane of 8 bits."""
+        """Prepare for what has no luma plane."""
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> NDArray[np.uint8]:
-        """uint8 [coded height, coded width], full range, in memory of its own."""
-        if _has_luma_plane(frame.format):
-            luma = _plane(frame, 1, np.uint8)
-            is_full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
-            is_full |= _is_gray(frame.format) and not _is_limited_gray(frame)
-            return luma.copy() if is_full else _expanded(luma)
+        """uint8 [coded height, coded width], full range, in memory of its own; of RGB what swscale takes for luma."""
+        if bits := _luma_plane_bits(frame.format):
+            codes = _plane(frame, 1, np.uint8 if bits == 8 else np.uint16)
+            return np.asarray(cv2.LUT(codes, _full_range(bits, is_limited=_is_limited(frame))), np.uint8)
         gray = self._reformatter.reformat(
-            frame, format="gray", dst_color_range=ColorRange.JPEG, interpolation=_SCALING, threads=1
+            frame,
+            format="gray",
+            dst_colorspace=frame.colorspace,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_SCALING,
+            threads=1,
         )
-        luma = _plane(gray, 1, np.uint8)
-        return _expanded(luma) if _is_limited_gray(frame) else luma.copy()
+        return np.array(_plane(gray, 1, np.uint8))
 
 
 def _inside(size: Size, frame: Size) -> Size:
@@ -146,10 +147,12 @@ def _plane(frame: Any, channels: int, kind: type[Any], number: int = 0) -> NDArr
     return picture if channels == 1 else picture.reshape(frame.height, frame.width, channels)
 
 
-def _has_luma_plane(pixels: Any) -> bool:
-    """Whether the first plane is 8-bit luma and nothing else."""
+def _luma_plane_bits(pixels: Any) -> int:
+    """Bits of a sample where the first plane holds luma and nothing else, in a form that we can read; else 0."""
     first, *others = pixels.components
-    return bool(first.is_luma and first.bits == 8 and not pixels.has_palette and all(each.plane for each in others))
+    is_alone = first.is_luma and not pixels.has_palette and all(each.plane for each in others)
+    # Names like p010 hold their samples in the upper bits.
+    return int(first.bits) if is_alone and not pixels.is_big_endian and not pixels.name.startswith("p") else 0
 
 
 def _is_gray(pixels: Any) -> bool:
@@ -157,9 +160,20 @@ def _is_gray(pixels: Any) -> bool:
 
 
 def _is_limited_gray(frame: Any) -> bool:
-    """Whether swscale would take a frame for brighter and flatter than it is: it knows gray of full range only."""
+    """Whether swscale would take a frame for flatter than it is: it knows gray of full range only."""
     return frame.color_range == _LIMITED and _is_gray(frame.format)
 
 
-def _expanded(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.LUT(levels, _EXPANDED), np.uint8)
+def _is_limited(frame: Any) -> bool:
+    """Whether the samples of a luma plane are of limited range; as swscale has it where nothing is said."""
+    is_full = frame.format.name.startswith("yuvj") or (_is_gray(frame.format) and frame.color_range != _LIMITED)
+    return not is_full and frame.color_range != _FULL
+
+
+@functools.cache
+def _full_range(bits: int, *, is_limited: bool) -> NDArray[np.uint8]:
+    """Every value of `bits` (and, for the look-up, of its whole word) to full range, 0-255."""
+    codes = np.arange(256 if bits == 8 else 65536) / 2 ** (bits - 8)
+    levels = (codes - 16) * 255 / 219 if is_limited else codes * 255 / (256 - 2 ** (8 - bits))
+    table: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return table

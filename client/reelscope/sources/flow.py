@@ -102,8 +102,7 @@ class FlowSource(Source[FrameChunk]):
     def finish(self, duration_seconds: float) -> PointFlow:
         """Measure what stood still until the end, and put the pairs together."""
         assert self._first is not None
-        if self._last is not self._first:
-            self._add(self._first, self._last, _follow(self._first.luma, self._last.luma))
+        self._pair_still(self._first)
         spans = np.array(self._spans, np.float64).reshape(-1, 2)
         return PointFlow(
             sampling="FULL",
@@ -118,12 +117,20 @@ class FlowSource(Source[FrameChunk]):
 
     def _pair(self, first: _Picture, second: _Picture) -> None:
         points = _follow(first.luma, second.luma)
-        if len(points) < LOST_POINTS and self._last is not first:
-            # No picture survives a cut: what was shown until then is a pair of its own.
-            self._add(first, self._last, _follow(first.luma, self._last.luma))
-            first = self._last
+        if len(points) < LOST_POINTS:
+            first = self._pair_still(first)
         self._add(first, second, points)
         self._first = self._last = second
+
+    def _pair_still(self, first: _Picture) -> _Picture:
+        """Pair a picture that ends here, at a cut or the clip's end, with its last repetition, and return that.
+
+        Only if no motion led to it: repetitions after motion are the wait for more of it.
+        """
+        if self._last is first or (self._spans and self._offsets[-1] - self._offsets[-2] >= LOST_POINTS):
+            return first
+        self._add(first, self._last, _follow(first.luma, self._last.luma))
+        return self._last
 
     def _add(self, first: _Picture, second: _Picture, points: NDArray[np.float32]) -> None:
         steps = np.rint(points * POINT_STEPS_PER_PX)

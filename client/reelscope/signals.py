@@ -127,8 +127,8 @@ class FrameColors(Signal):
 class PointFlow(Signal):
     """Points followed from frame to frame, to which the camera's motion is fitted; p pairs of frames, m points in all.
 
-    Pairs do not overlap and are at least 1/30 s apart, but for the last before a cut or the end. A frame that repeats the
-    picture before it is passed over, so that motion over a pair's time is speed; one that stands still for longer
+    Pairs do not overlap and are at least 1/30 s apart, but for the last before a cut or the end. A frame that repeats
+    the picture before it is passed over, so that motion over a pair's time is speed; one that stands still for longer
     is paired with itself. The source knows no shots: pairs may cross their boundaries.
     """
 

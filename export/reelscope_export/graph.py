@@ -79,10 +79,10 @@ def to_onnx(
         )
     assert program is not None
     # A traced operation may bear the name of an output (torch's `embedding` does), and names must be unique.
-    for node in program.model.graph:
-        for value in node.outputs:
-            if value.name in output_names and value not in program.model.graph.outputs:
-                value.name = f"inner_{value.name}"
+    traced = program.model.graph
+    for value in (*traced.initializers.values(), *(output for node in traced for output in node.outputs)):
+        if value.name in output_names and value not in traced.outputs:
+            value.name = f"inner_{value.name}"
     return program.model_proto
 
 

@@ -7,13 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from feeding import header, windows
+from feeding import Memory, header, windows
 
 from reelscope.analyzers import object_detection
 from reelscope.errors import ModelUnavailable
 from reelscope.settings import labels
 from reelscope.sources.objects import ObjectSource
-from reelscope.types import Deadline, ModelProvenance
+from reelscope.types import Deadline, ExtraWindow, ModelProvenance
 
 WIDTH, HEIGHT = 720, 1280
 CAT = labels("object_yolov8").index("cat")
@@ -72,10 +72,10 @@ class Detector:
         )
 
 
-def track(detector, count):
+def track(detector, count, extra=()):
     source = ObjectSource(detector, Deadline(60))
     source.start(header([np.zeros((HEIGHT, WIDTH, 3), np.uint8)], base_frame_rate=detector.rate))
-    detector.windows = windows(count, detector.rate)
+    detector.windows = [*windows(count, detector.rate), *extra]
     for window in detector.windows:
         source.push(window)
         window.release()
@@ -94,6 +94,16 @@ def moving(rate, px_per_frame=4.0, size=200):
         yield (CUP, 0.6, 500, 900, 600, 1000)
 
     return boxes_at
+
+
+def test_extra_frames_are_not_tracked():
+    """They come out of time order, and the base rate needs none."""
+    extra = ExtraWindow(Memory(), (0.5, 0.7), half_rate_count=2)
+    detector = Detector(moving(5), 5)
+    signal = track(detector, 20, extra=[extra])
+    assert extra not in detector.asked
+    assert extra.buffer.is_closed
+    assert signal.times_seconds == pytest.approx(np.arange(20) / 5)
 
 
 @pytest.mark.parametrize(("rate", "count"), [(5, 20), (10, 45)])

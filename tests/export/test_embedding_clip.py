@@ -215,8 +215,11 @@ def _write_small(folder: Path, *, image_px: int = 224, projection: int = 512) ->
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("output", ["embedding", "label_probabilities"])
-def test_verification_notices(output: str, precision: str, checkpoint: Path) -> None:
+def test_verification_notices(
+    output: str, precision: str, checkpoint: Path, frames: dict[str, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An answer that is a little wrong: embeddings turned by 3 degrees, probabilities of two labels swapped."""
+    monkeypatch.setattr(embedding_clip, "_frames", lambda: [frames["small"], frames["black"]])
     network = embedding_clip.EmbeddingGraph(embedding_clip.load(checkpoint), "fp32").eval()
 
     def right(batch: Array) -> dict[str, Array]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 
-import numpy as np
 import pytest
 
 import clips
@@ -67,14 +66,14 @@ def test_shared_memory_that_is_full_is_done_without(server, tmp_path):
 
 
 def test_room_is_left_for_what_the_server_hands_on(server, monkeypatch):
-    """With memory for less than three windows none is taken: the server needs two for itself."""
-    size = np.prod((20, 72, 128, 3))
+    """Where memory is short no window is taken: the server needs it for itself, and frames may travel inline."""
+    wanted = memory.ROOM_WINDOWS * 20 * 72 * 128 * 3
     usage = memory.shutil.disk_usage
-    monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: usage(folder)._replace(free=3 * size - 1))
+    monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: usage(folder)._replace(free=wanted - 1))
     with InferenceClient(server.grpc_url) as client:
         assert client.allocate(72, 128).array.shape == (20, 72, 128, 3)
         assert not client.uses_shared_memory
-    monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: usage(folder)._replace(free=3 * size))
+    monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: usage(folder)._replace(free=wanted))
     with InferenceClient(server.grpc_url) as client:
         client.allocate(72, 128)
         assert client.uses_shared_memory

@@ -78,8 +78,8 @@ def test_random_weights_are_declared_and_claim_nothing(demo_results):
         assert found["warnings"] == [f"untrained_model:{model}"]
         assert set(found["summary"].values()) == {None}
     assert analyzers["scene_segmentation"]["segments"] == []
-    for name, signal in (("camera_analysis", "object_tracks"), ("content_quality", "frame_embeddings")):
-        assert analyzers[name]["inputs"]["missing_inputs"] == [signal]
+    for name, absent in (("camera_analysis", "object_tracks"), ("content_quality", "frame_embeddings")):
+        assert analyzers[name]["inputs"]["missing_inputs"] == [absent]
         assert (analyzers[name]["models"], analyzers[name]["warnings"]) == ([], [])
 
 

@@ -20,7 +20,7 @@ from reelscope.types import WINDOW_FRAMES
 
 _SHARED_MEMORY = Path("/dev/shm")
 _WINDOW_BYTES = WINDOW_FRAMES * 1280 * 720 * 3
-_WINDOWS = 8
+_WINDOWS = 9
 """Windows of one clip that wait, are asked about or are being filled at once; measured while the server was busy."""
 _COPIES = 2
 """Windows that Triton holds in shared memory for each Python process that serves a model; measured likewise."""

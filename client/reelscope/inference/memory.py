@@ -23,6 +23,9 @@ from reelscope.types import WINDOW_FRAMES, FrameBuffer
 _NAME = "reelscope-window"
 SHARED_MEMORY = Path("/dev/shm")
 """Where POSIX shared memory lives on Linux: shm_open("/name") opens this folder's file."""
+ROOM_WINDOWS = 8
+"""Windows that must fit before one is taken. Triton's Python processes get their frames through the same memory, up to
+two windows for each model: without room for that no call succeeds, and a window that travels inline is only slower."""
 
 
 class PlainBuffer:
@@ -45,9 +48,7 @@ class Region:
         assert process is not None
         self.name = process.prefix(_NAME) + secrets.token_hex(8)
         self.size = size
-        # Triton's Python processes get their frames through the same memory, up to two windows at once: without room
-        # for that no call succeeds, and a window that travels inline is only slower.
-        if shutil.disk_usage(SHARED_MEMORY).free < 3 * size:
+        if shutil.disk_usage(SHARED_MEMORY).free < ROOM_WINDOWS * size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(SHARED_MEMORY))
         file = SHARED_MEMORY / self.name
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)

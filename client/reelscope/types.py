@@ -83,7 +83,8 @@ class ClipHeader:
     hdr: str | None
     """hlg or pq for HDR transfer functions, null for SDR."""
     stated_seconds: float | None = None
-    """Duration of the video that the container states; None when it states none. A plan, never a clock."""
+    """Duration of the video that the container states, else that its packets span; None when neither is known. A plan,
+    never a clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -62,9 +63,11 @@ def test_embeddings_equal_transformers(served, capsys):
     )
     texts = [prompt.text for prompt in clip_prompts.PROMPTS]
     tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
-    upstream = CLIPModel.from_pretrained(folder)(**tokens, **pixels)
-    powers = np.exp(upstream.logits_per_image.detach().numpy().astype(np.float64))
-    embedding_error = float(np.abs(answer["embedding"] - upstream.image_embeds.detach().numpy()).max())
+    network = CLIPModel.from_pretrained(folder, dtype=torch.float32)  # the file's own precision is half
+    with torch.no_grad():
+        upstream = network(**tokens, **pixels)
+    powers = np.exp(upstream.logits_per_image.numpy().astype(np.float64))
+    embedding_error = float(np.abs(answer["embedding"] - upstream.image_embeds.numpy()).max())
 
     labels = settings.labels("embedding_clip")
     assert answer["label_probabilities"].shape == (len(frames), len(labels))

@@ -85,17 +85,17 @@ def stated(container: Any, stream: Any, origin_seconds: float) -> Statement | No
 
 def spanned_seconds(path: Path) -> float | None:
     """Time that the packets of the video span, for a file that states no duration; reads all of it, decodes nothing."""
-    ends = []
+    first = end = None
     with open_file(path) as container:
+        stream = video_stream(container, path)
         try:
-            for packet in container.demux(video_stream(container, path)):
+            for packet in container.demux(stream):
                 if packet.pts is not None:
-                    ends.append(packet.pts + (packet.duration or 0))
-                    first = min(ends[0], packet.pts)
-                    ends[:] = [first, max(ends)]
+                    first = packet.pts if first is None else min(first, packet.pts)
+                    end = max(end or first, packet.pts + (packet.duration or 0))
         except av.error.FFmpegError:
             pass  # decoding will find the damage
-        return float((ends[-1] - ends[0]) * container.streams.video[0].time_base) if ends else None
+        return None if first is None or end is None else float((end - first) * stream.time_base)
 
 
 def is_cut_short(path: Path) -> bool:

@@ -71,14 +71,15 @@ def test_cpu_profile_does_not_wait_for_batches() -> None:
     assert _parse(folder / "config.pbtxt").HasField("dynamic_batching")
 
 
-def test_detections_pass_the_detector_through() -> None:
-    ensemble = _parse(ROOT / "ensembles" / "detections" / "config.pbtxt")
-    detector = _parse(ROOT / "model_repository" / "object_yolov8" / "config.pbtxt")
+@pytest.mark.parametrize(("name", "model"), [("detections", "object_yolov8"), ("embeddings", "embedding_clip")])
+def test_ensemble_passes_its_model_through(name: str, model: str) -> None:
+    ensemble = _parse(ROOT / "ensembles" / name / "config.pbtxt")
+    served = _parse(ROOT / "model_repository" / model / "config.pbtxt")
     (step,) = ensemble.ensemble_scheduling.step
-    assert step.model_name == "object_yolov8"
+    assert step.model_name == model
     assert {each.name: tuple(each.dims) for each in ensemble.output} == {
-        step.output_map[each.name]: tuple(each.dims) for each in detector.output
+        step.output_map[each.name]: tuple(each.dims) for each in served.output
     }
-    assert step.output_map["provenance"] == "object_yolov8_provenance"
-    assert ensemble.max_batch_size == detector.max_batch_size
-    assert (ROOT / "ensembles" / "detections" / "1" / ".gitkeep").is_file()
+    assert step.output_map["provenance"] == f"{model}_provenance"
+    assert ensemble.max_batch_size == served.max_batch_size
+    assert (ROOT / "ensembles" / name / "1" / ".gitkeep").is_file()

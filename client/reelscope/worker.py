@@ -24,6 +24,8 @@ QUEUE_PARTS = 4
 """Pieces that wait for one source at most."""
 GRACE_SECONDS = 5.0
 """Patience with each source after the job's deadline."""
+ABANDON_SECONDS = 3.0
+"""Patience with the current step of a source that is not wanted any more; a chunk takes well under 1 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ class Worker:
             self._thread.join(wait)
 
     def abandon(self) -> None:
-        """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended."""
+        """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended.
+
+        Waits a moment for its current step: a thread that is inside a C++ library when the interpreter ends aborts it.
+        """
         self._settle(None, SourceFailed("the job was abandoned"))
         while self._thread.is_alive():
             try:
@@ -91,6 +96,8 @@ class Worker:
                 self._discard()
             else:
                 break
+        if self._thread.is_alive():
+            self._thread.join(ABANDON_SECONDS)
 
     def _put(self, item: object, deadline: Deadline) -> bool:
         until = time.monotonic() + _patience_seconds(deadline)

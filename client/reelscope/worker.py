@@ -87,7 +87,9 @@ class Worker:
         """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended.
 
         Waits a moment for its current step: a thread that is inside a C++ library when the interpreter ends aborts it.
+        One that was given up has been waited for.
         """
+        given_up = self.error is not None
         self._settle(None, SourceFailed("the job was abandoned"))
         while self._thread.is_alive():
             try:
@@ -96,7 +98,7 @@ class Worker:
                 self._discard()
             else:
                 break
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not given_up:
             self._thread.join(ABANDON_SECONDS)
 
     def _put(self, item: object, deadline: Deadline) -> bool:

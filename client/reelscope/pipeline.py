@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from reelscope.analyzers.base import Analyzer, numbered
 from reelscope.decode import MAX_SECONDS, Decoder
 from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
-from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Timings, Tracks
+from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Status, Timings, Tracks
 from reelscope.settings import Profile
-from reelscope.signals import ObjectTracks, Shots, Signal
+from reelscope.signals import Faces, ObjectTracks, Shots, Signal, Track
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
 from reelscope.sources.base import Source
 from reelscope.types import Deadline, FrameChunk, LumaFrame, MediaFacts, Window
@@ -51,6 +51,11 @@ def select(names: Sequence[str] | None) -> tuple[Analyzer, ...]:
     return tuple(analyzer for analyzer in ANALYZERS if analyzer.name in names)
 
 
+def permitted(analyzers: Iterable[Analyzer], profile: Profile) -> tuple[Analyzer, ...]:
+    """The analyzers that the profile allows: all, or those that do not judge people by face or voice."""
+    return tuple(analyzer for analyzer in analyzers if profile.biometrics or not analyzer.is_biometric)
+
+
 def needed_ensembles(analyzers: Iterable[Analyzer]) -> tuple[str, ...]:
     """Ensembles that the analyzers read, sorted; empty when they need no server."""
     return tuple(sorted(ENSEMBLE_SOURCES[signal].ensemble for signal in _signals(analyzers) & ENSEMBLE_SOURCES.keys()))
@@ -71,7 +76,7 @@ def analyze(
 
     Args:
         path: the clip.
-        analyzers: what to run; see `select`.
+        analyzers: what to run; see `select`. Biometric ones are skipped where the profile leaves biometrics out.
         profile: sampling rates, and what the results say of the run.
         client: connection to Triton; None when no analyzer needs it (`needed_ensembles`).
         detail: full keeps the densest series.
@@ -86,32 +91,42 @@ def analyze(
     """
     deadline = Deadline(budget_seconds)
     run = _run_facts(analyzers, profile, detail)
-    workers = {signal: Worker(_source(signal, client, deadline)) for signal in _signals(analyzers)}
+    allowed = permitted(analyzers, profile)
+    workers = {signal: Worker(_source(signal, client, deadline)) for signal in _signals(allowed)}
+    for signal, worker in workers.items():
+        for needed in _SOURCES[signal].needs:
+            workers[needed].feed(worker, deadline)
     uploads = any(signal in ENSEMBLE_SOURCES for signal in workers)
     allocate = client.allocate if client and uploads else None
     luma = any(issubclass(LumaFrame, _SOURCES[signal].consumes) for signal in workers)
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
         try:
-            media, incomplete = _decode(decoder, workers.values(), deadline, on_progress)
+            media, incomplete = _decode(decoder, workers, deadline, on_progress)
         finally:
             for worker in workers.values():
                 worker.abandon()
     found = {}
     for analyzer in analyzers:
-        found[analyzer.name] = _result(analyzer, workers, media, incomplete, detail)
+        if analyzer in allowed:
+            found[analyzer.name] = _result(analyzer, workers, media, incomplete, detail)
+        else:
+            message = "this deployment leaves biometrics out"
+            found[analyzer.name] = _without_finding(analyzer, "skipped", "biometrics_off", message)
         on_progress(analyzer.name, 1.0)
-    shots, objects = (workers[kind].signal if kind in workers else None for kind in (Shots, ObjectTracks))
+    signals = [worker.signal for worker in workers.values()]
     return Results(
         run=run,
         media=media,
-        shots=shots.shots if isinstance(shots, Shots) else (),
-        tracks=_tracks(objects if isinstance(objects, ObjectTracks) else None),
+        shots=next((signal.shots for signal in signals if isinstance(signal, Shots)), ()),
+        tracks=_tracks(signals),
         analyzers=found,
     )
 
 
 def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
-    return {signal for analyzer in analyzers for signal in (*analyzer.requires, *analyzer.uses)}
+    """What the analyzers read, and what the sources of that need."""
+    read = {signal for analyzer in analyzers for signal in (*analyzer.requires, *analyzer.uses)}
+    return read | {needed for signal in read for needed in _SOURCES[signal].needs}
 
 
 def _source(signal: type[Signal], client: InferenceClient | None, deadline: Deadline) -> Source[Any]:
@@ -123,7 +138,7 @@ def _source(signal: type[Signal], client: InferenceClient | None, deadline: Dead
 
 
 def _decode(
-    decoder: Decoder, workers: Collection[Worker], deadline: Deadline, on_progress: Progress
+    decoder: Decoder, workers: Mapping[type[Signal], Worker], deadline: Deadline, on_progress: Progress
 ) -> tuple[MediaFacts, str | None]:
     """Feed every piece of the clip to whoever consumes it, and wait for the signals.
 
@@ -131,10 +146,10 @@ def _decode(
         The clip's facts, and why they do not cover all of it (None when they do).
     """
     reason = None
-    for worker in workers:
+    for worker in workers.values():
         worker.start(decoder.header)
     for part in decoder:
-        for worker in workers:
+        for worker in workers.values():
             worker.offer(part, deadline)
         if isinstance(part, Window):
             part.release()
@@ -146,11 +161,16 @@ def _decode(
     else:
         on_progress("decode", 1.0)
     media = decoder.facts()
-    for worker in workers:
-        worker.end(media.duration_seconds, deadline)
-    for done, worker in enumerate(workers, 1):
-        worker.join(deadline)
-        on_progress("signals", done / len(workers))
+    # A source that others feed has everything only when those are done.
+    fed = {kind: _SOURCES[kind].needs for kind in workers if _SOURCES[kind].needs}
+    done = 0
+    for kinds in (workers.keys() - fed.keys(), fed.keys()):
+        for kind in kinds:
+            workers[kind].end(media.duration_seconds, deadline, [workers[needed] for needed in fed.get(kind, ())])
+        for kind in kinds:
+            workers[kind].join(deadline)
+            done += 1
+            on_progress("signals", done / len(workers))
     return media, (reason if media.coverage < 1 else None) or decoder.damage
 
 
@@ -166,14 +186,15 @@ def _result(
     sources = [*required, *(workers[kind] for kind in analyzer.uses)]
     if failed := next((worker for worker in required if worker.signal is None), None):
         assert failed.error is not None
-        return _failed(analyzer, failed.error.code, str(failed.error), _timings(sources))
+        return _without_finding(analyzer, "failed", failed.error.code, str(failed.error), _timings(sources))
     signals = [worker.signal for worker in required if worker.signal is not None]
     evidence = [_evidence(workers[kind]) for kind in analyzer.uses]
     began, cpu_began = time.monotonic(), time.thread_time()
     try:
         finding = analyzer.analyze(*signals, *evidence)
     except Exception as error:
-        return _failed(analyzer, "internal_error", f"{type(error).__name__}: {error}", _timings(sources))
+        said = f"{type(error).__name__}: {error}"
+        return _without_finding(analyzer, "failed", "internal_error", said, _timings(sources))
     read = [*signals, *(signal for signal in evidence if signal is not None)]
     whole = incomplete is None
     return AnalyzerResult(
@@ -205,21 +226,23 @@ def _result(
 def _timings(sources: Iterable[Worker], own_cpu_seconds: float = 0.0, own_seconds: float = 0.0) -> Timings:
     sources = list(sources)
     return Timings(
-        queue_milliseconds=1000 * max(worker.queue_seconds for worker in sources),
+        queue_milliseconds=1000 * max((worker.queue_seconds for worker in sources), default=0.0),
         infer_milliseconds=1000 * sum(worker.infer_seconds for worker in sources),
         cpu_milliseconds=1000 * (sum(worker.cpu_seconds for worker in sources) + own_cpu_seconds),
-        wall_milliseconds=1000 * (max(worker.wall_seconds for worker in sources) + own_seconds),
+        wall_milliseconds=1000 * (max((worker.wall_seconds for worker in sources), default=0.0) + own_seconds),
     )
 
 
-def _failed(analyzer: Analyzer, reason: str, message: str, timings: Timings) -> AnalyzerResult[Any, Any]:
+def _without_finding(
+    analyzer: Analyzer, status: Status, reason: str, message: str, timings: Timings | None = None
+) -> AnalyzerResult[Any, Any]:
     return AnalyzerResult(
         version=analyzer.version,
-        status="failed",
+        status=status,
         reason=reason,
         message=message,
         parameters=analyzer.parameters,
-        timings=timings,
+        timings=timings or _timings(()),
     )
 
 
@@ -232,17 +255,19 @@ def _untrained(signals: Iterable[Signal]) -> list[str]:
     return sorted({f"untrained_model:{name}" for signal in signals for name in signal.untrained_models})
 
 
-def _tracks(objects: ObjectTracks | None) -> Tracks:
-    tracks = [track for track, _ in objects.tracks()] if objects else []
-    return Tracks(
-        person=tuple(track for track in tracks if track.label == "person"),
-        object=tuple(track for track in tracks if track.label != "person"),
-    )
+def _tracks(signals: Iterable[Signal | None]) -> Tracks:
+    """Everything that was followed, by kind."""
+    tracks = [track for signal in signals if isinstance(signal, ObjectTracks | Faces) for track, _ in signal.tracks()]
+    kinds: dict[str, list[Track]] = {"person": [], "object": [], "face": []}
+    for track in tracks:
+        kinds[track.label if track.label in kinds else "object"].append(track)
+    return Tracks(**{kind: tuple(found) for kind, found in kinds.items()})
 
 
 def _run_facts(analyzers: Sequence[Analyzer], profile: Profile, detail: Detail) -> RunFacts:
     config = {
         "profile": [profile.name, str(profile.base_frame_rate), profile.model_file, profile.models],
+        "biometrics": profile.biometrics,
         "detail": detail,
         "analyzers": {analyzer.name: [analyzer.version, dict(analyzer.parameters)] for analyzer in analyzers},
         "sources": {signal.signal_name(): dict(_SOURCES[signal].parameters) for signal in _signals(analyzers)},
@@ -253,5 +278,6 @@ def _run_facts(analyzers: Sequence[Analyzer], profile: Profile, detail: Detail) 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         config_sha256=hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
         profile=profile.name,
+        biometrics=profile.biometrics,
         detail=detail,
     )

@@ -111,6 +111,8 @@ class RunFacts:
     """SHA-256 of everything that was configured: profile, detail, analyzers, their versions and parameters."""
     profile: str
     """Profile of server/profiles.toml."""
+    biometrics: bool
+    """Whether people's age, expression and gaze were analysed."""
     detail: Detail
     """How much was written."""
 
@@ -122,7 +124,9 @@ class Tracks:
     person: tuple[Track, ...] = ()
     """People."""
     object: tuple[Track, ...] = ()
-    """Everything else."""
+    """Everything else that the detector knows."""
+    face: tuple[Track, ...] = ()
+    """Faces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

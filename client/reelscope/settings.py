@@ -102,6 +102,8 @@ class Profile:
     """Names of the models that the profile serves, sorted."""
     needs_gpu: bool = False
     """Whether some model of it runs on a GPU."""
+    biometrics: bool = True
+    """Whether people's age, expression and gaze are analysed; if not, no model for them is served."""
 
 
 def _profiles() -> dict[str, Any]:
@@ -114,25 +116,35 @@ def profile_names() -> tuple[str, ...]:
     return tuple(_profiles())
 
 
-def profile(name: str) -> Profile:
+def profile(name: str, *, biometrics: bool | None = None) -> Profile:
     """Read one profile.
 
+    Args:
+        name: as in `server/profiles.toml`.
+        biometrics: False takes the models that judge people's faces and voices out of it; None leaves that to the
+            profile, and True cannot bring back what the profile leaves out.
+
     Raises:
-        UsageError: there is no profile of that name.
+        UsageError: there is no profile of that name, or it leaves biometrics out and they are asked for.
     """
     profiles = _profiles()
     if name not in profiles:
         raise UsageError(f"no profile {name!r}; there are: {', '.join(profiles)}")
     chosen = profiles[name]
+    states = bool(chosen.get("biometrics", True))
+    if biometrics and not states:
+        raise UsageError(f"profile {name} states biometrics = false")
+    judges = states and biometrics is not False
+    models = {model: table for model, table in chosen["models"].items() if judges or not table.get("biometric", False)}
     return Profile(
         name=name,
         config_name=chosen["config_name"],
         description=chosen["description"],
         base_frame_rate=Fraction(str(chosen["base_frame_rate_fps"])),
         model_file=chosen["model_file"],
-        models=tuple(sorted(chosen["models"])),
-        needs_gpu="KIND_GPU"
-        in {table.get("instance_kind", chosen["instance_kind"]) for table in chosen["models"].values()},
+        models=tuple(sorted(models)),
+        biometrics=judges,
+        needs_gpu="KIND_GPU" in {table.get("instance_kind", chosen["instance_kind"]) for table in models.values()},
     )
 
 

@@ -193,6 +193,29 @@ class ExtraWindow(Window):
         return {1: 0, 2: self._half_rate_count, 4: self.count}[divisor]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedWindow:
+    """A window of the uploaded track with the objects that were found in it; what the object source passes on."""
+
+    window: Window
+    rows: NDArray[np.int64]
+    """[k] row of the window that every object was found in."""
+    boxes_xyxy: NDArray[np.float64]
+    """[k, 4] 0-1 of the frame."""
+    scores: NDArray[np.float64]
+    """[k] 0-1."""
+    track_ids: NDArray[np.int64]
+    """[k] as far as they are known by now: -1 for an object that no track has."""
+
+    def retain(self) -> None:
+        """Add a reader of the window."""
+        self.window.retain()
+
+    def release(self) -> None:
+        """Drop a reader of the window."""
+        self.window.release()
+
+
 def nested_order(count: int) -> tuple[int, ...]:
     """Sample offsets of a window's rows: multiples of 4, then the other even ones, then the odd ones."""
     return (*range(0, count, 4), *range(2, count, 4), *range(1, count, 2))

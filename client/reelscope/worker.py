@@ -11,14 +11,14 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reelscope.errors import DeadlineExceeded, ReelscopeError, SourceFailed
 from reelscope.signals import Signal
 from reelscope.sources.base import Source
-from reelscope.types import ClipHeader, Deadline, Window
+from reelscope.types import ClipHeader, Deadline, TrackedWindow, Window
 
 QUEUE_PARTS = 4
 """Pieces that wait for one source at most."""
@@ -26,6 +26,10 @@ GRACE_SECONDS = 5.0
 """Patience with each source after the job's deadline."""
 ABANDON_SECONDS = 3.0
 """Patience with the current step of a source that is not wanted any more; a chunk takes well under 1 s."""
+
+
+_SHARED = (Window, TrackedWindow)
+"""Parts that are kept alive by their readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class Worker:
         """Time that the source waited for the server."""
         return self._source.inference_seconds
 
+    def feed(self, other: Worker, deadline: Deadline) -> None:
+        """Let another worker consume what this one's source emits; before `start`."""
+        self._source.listeners.append(lambda part: other.offer(part, deadline))
+
     def start(self, header: ClipHeader) -> None:
         """Start the thread."""
         self._header = header
@@ -65,13 +73,15 @@ class Worker:
         A source that hangs over one piece, or lets this one wait past the job's deadline, is given up.
         """
         if self.error is None and isinstance(part, self._source.consumes):
-            if isinstance(part, Window):
+            if isinstance(part, _SHARED):
                 part.retain()
-            if not self._put(part, deadline) and isinstance(part, Window):
+            if not self._put(part, deadline) and isinstance(part, _SHARED):
                 part.release()
 
-    def end(self, duration_seconds: float, deadline: Deadline) -> None:
-        """Tell the source that the clip has ended."""
+    def end(self, duration_seconds: float, deadline: Deadline, needed: Sequence[Worker] = ()) -> None:
+        """Tell the source that the clip has ended; it fails with the first of the workers that it needed."""
+        if failure := next((worker.error for worker in needed if worker.error), None):
+            self._settle(None, failure)
         if self.error is None:
             self._put(_End(duration_seconds), deadline)
 
@@ -140,7 +150,7 @@ class Worker:
                     self._guarded(lambda item=item: self._finish(item.duration_seconds))  # type: ignore[misc]
                     break
                 self._guarded(lambda item=item: self._source.push(item))  # type: ignore[misc]
-                if isinstance(item, Window):
+                if isinstance(item, _SHARED):
                     item.release()
         finally:
             self._source.close()
@@ -172,7 +182,7 @@ class Worker:
                 _, item = self._queue.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(item, Window):
+            if isinstance(item, _SHARED):
                 item.release()
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from reelscope_export import paths, weights
 from reelscope_export.errors import ExportError, UsageError
 from reelscope_export.export import Exporter, Outcome
-from reelscope_export.registry import MODELS
+from reelscope_export.registry import ADAPTERS, MODELS
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -101,6 +101,8 @@ def export(
 def _chosen(model: str | None, every: bool, served: tuple[str, ...]) -> tuple[str, ...]:
     if every == (model is not None):
         raise UsageError(f"name one model or give --all; models: {', '.join(MODELS)}")
+    if model in ADAPTERS:
+        raise UsageError(f"{model} is served by its committed 1/model.py: there is nothing to build")
     return tuple(name for name in MODELS if name in served) if model is None else (model,)
 
 

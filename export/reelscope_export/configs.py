@@ -16,17 +16,18 @@ from typing import Any
 
 from reelscope_export import paths
 from reelscope_export.contract import Contract, Tensor
-from reelscope_export.ensembles import ENSEMBLES, Ensemble
+from reelscope_export.ensembles import ENSEMBLES, Ensemble, Step
 from reelscope_export.paths import ModelSettings
-from reelscope_export.registry import MODELS, load_module
+from reelscope_export.registry import ADAPTERS, MODELS, load_module
 
 
 def generate(profiles: dict[str, dict[str, Any]]) -> dict[Path, str]:
     """Every generated file's text, by its path below the deployment root."""
-    contracts = {model: load_module(model).CONTRACT for model in MODELS}
+    served = (*MODELS, *ADAPTERS)
+    contracts = {model: load_module(model).CONTRACT for model in served}
     files = {}
     for profile, table in profiles.items():
-        for model in MODELS:
+        for model in served:
             if model in table["models"]:
                 settings = paths.model_settings(profiles, profile, model)
                 files[_config_path(settings)] = model_config(contracts[model], settings, table["description"])
@@ -44,19 +45,22 @@ def _config_path(settings: ModelSettings) -> Path:
 
 def model_config(contract: Contract, settings: ModelSettings, description: str) -> str:
     """Text of one model's config for one profile."""
+    built = contract.backend != "python"
+    serves = f"{settings.variant}, {settings.precision}" if built else "1/model.py"
+    origin = f"Built by export/reelscope_export/{contract.name}.py; written" if built else "Written"
     lines = [
         *_comment(contract.comment),
-        f"# Profile {settings.profile}: {description}. Serves {settings.variant}, {settings.precision}.",
-        f"# Built by export/reelscope_export/{contract.name}.py; written by reelscope_export.configs, do not edit.",
+        f"# Profile {settings.profile}: {description}. Serves {serves}.",
+        f"# {origin} by reelscope_export.configs, do not edit.",
         f'name: "{contract.name}"',
-        'backend: "onnxruntime"',
-        f"max_batch_size: {settings.max_batch_size}",
-        f'default_model_filename: "{settings.model_file}"',
+        f'backend: "{contract.backend}"',
+        f"max_batch_size: {settings.max_batch_size if contract.batched else 0}",
+        *([f'default_model_filename: "{settings.model_file}"'] if built else []),
         *_tensors("input", contract.inputs),
         *_tensors("output", contract.all_outputs),
         f"instance_group [{{ count: {settings.instance_count} kind: {settings.instance_kind} }}]",
     ]
-    if settings.max_queue_delay_microseconds is not None:
+    if settings.max_queue_delay_microseconds is not None and contract.batched:
         lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {settings.max_queue_delay_microseconds} }}")
     for key, value in (
         ("intra_op_thread_count", settings.intra_op_thread_count),
@@ -69,11 +73,12 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
 
 
 def ensemble_config(ensemble: Ensemble, contracts: dict[str, Contract]) -> str:
-    """Text of one ensemble's config; every tensor keeps its name but `provenance`, which gets the model's."""
+    """Text of one ensemble's config."""
     outputs = [
-        Tensor(ensemble.tensor_name(model, tensor.name), tensor.data_type, tensor.dims)
-        for model in ensemble.models
-        for tensor in contracts[model].all_outputs
+        Tensor(step.tensor_name(tensor.name), tensor.data_type, (*_rows(ensemble, contracts[step.model]), *tensor.dims))
+        for step in ensemble.steps
+        for tensor in contracts[step.model].all_outputs
+        if tensor.name not in step.inner
     ]
     lines = [
         *_comment(ensemble.comment),
@@ -81,20 +86,26 @@ def ensemble_config(ensemble: Ensemble, contracts: dict[str, Contract]) -> str:
         f'name: "{ensemble.name}"',
         'platform: "ensemble"',
         f"max_batch_size: {ensemble.max_batch_size}",
-        *_tensors("input", contracts[ensemble.models[0]].inputs),
+        *_tensors("input", ensemble.inputs),
         *_tensors("output", tuple(outputs)),
         "ensemble_scheduling {",
     ]
-    for model in ensemble.models:
-        contract = contracts[model]
-        lines += ["  step {", f'    model_name: "{model}"', "    model_version: -1"]
-        lines += [f'    input_map {{ key: "{each.name}" value: "{each.name}" }}' for each in contract.inputs]
-        lines += [
-            f'    output_map {{ key: "{each.name}" value: "{ensemble.tensor_name(model, each.name)}" }}'
-            for each in contract.all_outputs
-        ]
+    for step in ensemble.steps:
+        contract = contracts[step.model]
+        lines += ["  step {", f'    model_name: "{step.model}"', "    model_version: -1"]
+        lines += _maps("input", step, contract.inputs)
+        lines += _maps("output", step, contract.all_outputs)
         lines.append("  }")
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _rows(ensemble: Ensemble, contract: Contract) -> tuple[int, ...]:
+    """The batch dimension, where the ensemble has to write out what the model leaves to Triton."""
+    return (-1,) if contract.batched and not ensemble.max_batch_size else ()
+
+
+def _maps(side: str, step: Step, tensors: tuple[Tensor, ...]) -> list[str]:
+    return [f'    {side}_map {{ key: "{each.name}" value: "{step.tensor_name(each.name)}" }}' for each in tensors]
 
 
 def _comment(lines: tuple[str, ...]) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Backend = Literal["onnxruntime", "python"]
 TensorType = Literal["TYPE_UINT8", "TYPE_INT32", "TYPE_FP32", "TYPE_STRING"]
 """Triton's names of the tensor types in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input or output; `dims` leave out the batch dimension, -1 is any size."""
+    """One input or output; `dims` leave out the batch dimension of a batched model, -1 is any size."""
 
     name: str
     data_type: TensorType
@@ -29,12 +30,19 @@ class Contract:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     """Outputs without `provenance`, which every model has and `all_outputs` adds."""
+    batched: bool = True
+    """False: Triton batches nothing, because rows are not one per request row; `dims` are then the whole shape."""
+    backend: Backend = "onnxruntime"
+    """python: the committed 1/model.py serves it, and nothing is built."""
+    provenance_count: int = 1
+    """Networks that a Python model answers for, at most: -1 for any number."""
 
     @property
     def all_outputs(self) -> tuple[Tensor, ...]:
-        """Outputs in order; `provenance` (one JSON string per row) is the last."""
-        return (*self.outputs, PROVENANCE)
+        """Outputs in order; `provenance` is the last."""
+        return (*self.outputs, Tensor(PROVENANCE, "TYPE_STRING", (self.provenance_count,)))
 
 
-PROVENANCE = Tensor("provenance", "TYPE_STRING", (1,))
-"""One JSON string per row with the keys of `Provenance`: which weights answered."""
+PROVENANCE = "provenance"
+"""Output of every model: JSON with the keys of `Provenance`, which weights answered; one string per row of a batched
+model, one in all of any other."""

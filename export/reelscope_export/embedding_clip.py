@@ -111,10 +111,8 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
     checkpoint.network.set_attn_implementation("eager")  # traced in half the time, to fewer nodes
     return graph.to_onnx(
         EmbeddingGraph(checkpoint, precision),
-        torch.zeros(2, 360, 640, 3, dtype=torch.uint8),
-        input_name="frames",
+        graph.frames_example(),
         output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
-        dynamic_dims={0: "batch", 1: "height", 2: "width"},
     )
 
 

@@ -115,7 +115,7 @@ class Exporter:
             trained=weights.trained,
             precision=settings.precision,
         )
-        graph.attach_provenance(built, provenance)
+        graph.attach_provenance(built, provenance, batched=module.CONTRACT.batched)
         for key, value in ((fingerprint.METADATA_KEY, stamp), (fingerprint.PROVENANCE_KEY, provenance.to_json())):
             entry = built.metadata_props.add()
             entry.key, entry.value = key, value

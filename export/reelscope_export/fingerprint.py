@@ -25,7 +25,17 @@ PROVENANCE_KEY = "reelscope.provenance"
 """What the graph's `provenance` output says, as JSON, where it can be read without running the graph."""
 
 _PACKAGE = Path(__file__).resolve().parent
-_LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "torch", "transformers", "ultralytics")
+_LIBRARIES = (
+    "easyocr",
+    "insightface",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "rapidocr",
+    "torch",
+    "transformers",
+    "ultralytics",
+)
 
 _METADATA_FIELD = 14
 """Field number of ModelProto.metadata_props (onnx.proto)."""

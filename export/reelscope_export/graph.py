@@ -41,36 +41,43 @@ class Provenance:
         return json.dumps(asdict(self), sort_keys=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An input to trace with."""
+
+    tensor: Tensor
+    """Its dynamic dimensions must be at least 2 (0 and 1 are specialised)."""
+    dynamic_dims: Mapping[int, str]
+    """Dimension to its name; the others are fixed."""
+
+
 def to_onnx(
     module: nn.Module,
-    example: Tensor,
+    inputs: Mapping[str, Example],
     *,
-    input_name: str,
     output_names: tuple[str, ...],
-    dynamic_dims: Mapping[int, str],
     translations: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
 ) -> onnx.ModelProto:
-    """Trace a module with one input to a self-contained ONNX graph.
+    """Trace a module to a self-contained ONNX graph.
 
     Args:
         module: network with pre- and post-processing; put into evaluation mode here.
-        example: input to trace with; dynamic dimensions must be at least 2 in it (0 and 1 are specialised).
-        input_name: name of the input tensor.
+        inputs: by name, in the order of the module's parameters. Dimensions of one name are equal in all of them.
         output_names: names of the outputs, in order.
-        dynamic_dims: dimension of the input to its name; the others are fixed.
         translations: custom torch operators to functions that build them in ONNX.
     """
     module.eval()
-    dynamic = {dim: torch.export.Dim(name) for dim, name in dynamic_dims.items()}
+    dims = {name: torch.export.Dim(name) for each in inputs.values() for name in each.dynamic_dims.values()}
+    shapes = tuple({dim: dims[name] for dim, name in each.dynamic_dims.items()} for each in inputs.values())
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
-            (example,),
+            tuple(each.tensor for each in inputs.values()),
             dynamo=True,
-            input_names=[input_name],
+            input_names=list(inputs),
             output_names=list(output_names),
-            dynamic_shapes=(dynamic,),
+            dynamic_shapes=shapes,
             opset_version=OPSET,
             custom_translation_table=dict(translations or {}),
             external_data=False,
@@ -86,11 +93,22 @@ def to_onnx(
     return program.model_proto
 
 
-def attach_provenance(model: onnx.ModelProto, provenance: Provenance) -> None:
-    """Add the constant output `provenance`: STRING [N,1], N being the first dimension of the first input."""
+def frames_example(height: int = 360, width: int = 640) -> dict[str, Example]:
+    """The input `frames` of most models: uint8 [N,H,W,3], all but the channels dynamic."""
+    frames = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    return {"frames": Example(frames, {0: "batch", 1: "height", 2: "width"})}
+
+
+def attach_provenance(model: onnx.ModelProto, provenance: Provenance, *, batched: bool) -> None:
+    """Add the constant output `provenance`: STRING [N,1], N being the first dimension of the first input, or [1]."""
     graph = model.graph
+    prefix = f"{PROVENANCE}_"
+    if not batched:
+        graph.initializer.append(numpy_helper.from_array(np.array([provenance.to_json()], object), f"{prefix}json"))
+        graph.node.append(helper.make_node("Identity", [f"{prefix}json"], [PROVENANCE], f"{prefix}identity"))
+        graph.output.append(helper.make_tensor_value_info(PROVENANCE, TensorProto.STRING, [1]))
+        return
     batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    prefix = f"{PROVENANCE.name}_"
     text = np.array([[provenance.to_json()]], dtype=object)
     graph.initializer.append(numpy_helper.from_array(text, f"{prefix}json"))
     graph.initializer.append(helper.make_tensor(f"{prefix}one", TensorProto.INT64, [1], [1]))
@@ -98,10 +116,10 @@ def attach_provenance(model: onnx.ModelProto, provenance: Provenance) -> None:
         (
             helper.make_node("Shape", [graph.input[0].name], [f"{prefix}rows"], f"{prefix}shape", start=0, end=1),
             helper.make_node("Concat", [f"{prefix}rows", f"{prefix}one"], [f"{prefix}size"], f"{prefix}concat", axis=0),
-            helper.make_node("Expand", [f"{prefix}json", f"{prefix}size"], [PROVENANCE.name], f"{prefix}expand"),
+            helper.make_node("Expand", [f"{prefix}json", f"{prefix}size"], [PROVENANCE], f"{prefix}expand"),
         )
     )
-    graph.output.append(helper.make_tensor_value_info(PROVENANCE.name, TensorProto.STRING, [batch, 1]))
+    graph.output.append(helper.make_tensor_value_info(PROVENANCE, TensorProto.STRING, [batch, 1]))
 
 
 def strip_trace(model: onnx.ModelProto) -> None:

@@ -116,10 +116,8 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
     network = load(weights).model.fuse().eval()
     return graph.to_onnx(
         DetectionGraph(network, precision),
-        torch.zeros(2, 360, 640, 3, dtype=torch.uint8),
-        input_name="frames",
+        graph.frames_example(),
         output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
-        dynamic_dims={0: "batch", 1: "height", 2: "width"},
         translations=suppression.ONNX_TRANSLATIONS,
     )
 

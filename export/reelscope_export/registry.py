@@ -19,6 +19,10 @@ MODELS: tuple[str, ...] = ("object_yolov8", "embedding_clip")
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 
 
+ADAPTERS: tuple[str, ...] = ()
+"""Python models: a committed 1/model.py, no weights of their own. Each has a module here that holds its CONTRACT."""
+
+
 class ModelModule(Protocol):
     """What a model's module offers."""
 
@@ -45,7 +49,7 @@ def load_module(model: str) -> ModelModule:
         UnknownModel: no such model.
         LibraryMissing: the extra `export` is not installed.
     """
-    if model not in MODELS:
+    if model not in (*MODELS, *ADAPTERS):
         raise UnknownModel(f"no model {model!r}; there are: {', '.join(MODELS)}")
     paths.isolate_libraries()
     try:

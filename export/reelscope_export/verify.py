@@ -16,8 +16,8 @@ from reelscope_export.contract import Contract, TensorType
 from reelscope_export.errors import VerificationFailed
 
 Array = npt.NDArray[Any]
-Run = Callable[[Array], dict[str, Array]]
-"""A graph with one input: its batch in, its outputs by name out."""
+Run = Callable[..., dict[str, Array]]
+"""A graph: its inputs in the contract's order in, its outputs by name out."""
 
 THREAD_COUNT = 2
 
@@ -67,7 +67,7 @@ def require(model: str, measures: Sequence[Measure]) -> None:
 
 
 def require_contract(file: Path, contract: Contract) -> None:
-    """Hold the graph's tensors to the contract: names, types, and shapes behind a dynamic batch dimension.
+    """Hold the graph's tensors to the contract: names, types, and shapes; behind a dynamic batch dimension, if batched.
 
     Raises:
         VerificationFailed: names the first tensor that differs.
@@ -78,7 +78,8 @@ def require_contract(file: Path, contract: Contract) -> None:
         ("input", contract.inputs, model.graph.input),
         ("output", contract.all_outputs, model.graph.output),
     ):
-        promised = [(tensor.name, _ONNX_TYPES[tensor.data_type], (-1, *tensor.dims)) for tensor in tensors]
+        rows = (-1,) if contract.batched else ()
+        promised = [(tensor.name, _ONNX_TYPES[tensor.data_type], (*rows, *tensor.dims)) for tensor in tensors]
         actual = [
             (
                 value.name,
@@ -97,11 +98,11 @@ def open_graph(file: Path) -> Run:
     options.intra_op_num_threads = THREAD_COUNT
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    input_name = session.get_inputs()[0].name
+    inputs = [node.name for node in session.get_inputs()]
     names = [output.name for output in session.get_outputs()]
 
-    def run(batch: Array) -> dict[str, Array]:
-        return dict(zip(names, session.run(names, {input_name: batch}), strict=True))
+    def run(*arrays: Array) -> dict[str, Array]:
+        return dict(zip(names, session.run(names, dict(zip(inputs, arrays, strict=True))), strict=True))
 
     return run
 

@@ -33,9 +33,9 @@ class StandIn:
     def build(self, weights: Path, precision: str) -> onnx.ModelProto:
         self.builds += 1
         model = onnx.load(str(self.graph_file))
-        for node in [node for node in model.graph.node if node.name.startswith(f"{PROVENANCE.name}_")]:
+        for node in [node for node in model.graph.node if node.name.startswith(f"{PROVENANCE}_")]:
             model.graph.node.remove(node)
-        for value in [value for value in model.graph.initializer if value.name.startswith(f"{PROVENANCE.name}_")]:
+        for value in [value for value in model.graph.initializer if value.name.startswith(f"{PROVENANCE}_")]:
             model.graph.initializer.remove(value)
         del model.graph.output[-1]
         del model.metadata_props[:]

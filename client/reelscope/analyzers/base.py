@@ -97,3 +97,5 @@ class Analyzer:
     """Called with the signals of `requires`, then those of `uses`, in order."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """Its own settings; those of the sources are added to the results."""
+    is_biometric: bool = False
+    """Whether it judges people by face or voice; a deployment can switch all such analyzers off."""

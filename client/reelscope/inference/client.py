@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from reelscope.errors import DeadlineExceeded, ModelUnavailable, ServerUnreachable
 from reelscope.inference.connection import CONTROL_SECONDS, connect
@@ -103,7 +103,13 @@ class InferenceClient:
         return self._memory.allocate(height, width)
 
     def submit(
-        self, model: str, buffer: FrameBuffer, rows: int, outputs: Sequence[str], timeout_seconds: float
+        self,
+        model: str,
+        buffer: FrameBuffer,
+        rows: int,
+        outputs: Sequence[str],
+        timeout_seconds: float,
+        inputs: Mapping[str, NDArray[Any]] | None = None,
     ) -> PendingAnswer:
         """Ask a model about the first `rows` frames of a buffer, which must live until the answer is there.
 
@@ -113,6 +119,7 @@ class InferenceClient:
             rows: frames to send, >= 1.
             outputs: names of the outputs wanted.
             timeout_seconds: deadline of the call; the server sees it, too.
+            inputs: further inputs of the model, by name; sent inside the request.
         """
         frames = buffer.array[:rows]
         tensor = InferInput("frames", list(frames.shape), "UINT8")
@@ -120,10 +127,21 @@ class InferenceClient:
             tensor.set_shared_memory(buffer.region.name, frames.nbytes)
         else:
             tensor.set_data_from_numpy(frames)
+        return self._ask(model, [tensor, *_inline(inputs or {})], outputs, timeout_seconds)
+
+    def ask(
+        self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], timeout_seconds: float
+    ) -> PendingAnswer:
+        """Ask a model about arrays that are sent inside the request; see `submit` for frames."""
+        return self._ask(model, _inline(inputs), outputs, timeout_seconds)
+
+    def _ask(
+        self, model: str, tensors: list[InferInput], outputs: Sequence[str], timeout_seconds: float
+    ) -> PendingAnswer:
         pending = PendingAnswer(model, timeout_seconds)
         pending._call = self._client.async_infer(
             model,
-            [tensor],
+            tensors,
             callback=pending._on_answer,
             outputs=[InferRequestedOutput(name) for name in outputs],
             client_timeout=timeout_seconds,
@@ -133,17 +151,20 @@ class InferenceClient:
     def provenance(self, text: bytes, model: str, ensemble: str) -> ModelProvenance:
         """Read what a model reports of itself in its `provenance` output (JSON).
 
+        A model that passes on what others answered names them in it: key "model".
+
         Raises:
             ModelUnavailable: the server is gone.
         """
         reported = json.loads(text)
+        name = reported.get("model", model)
         try:
             index = self._control.repository_index()
         except ServerUnreachable as error:
-            raise ModelUnavailable(f"{model}: {error}") from error
-        serving = [row.version for row in index if row.name == model and row.state == "READY"]
+            raise ModelUnavailable(f"{name}: {error}") from error
+        serving = [row.version for row in index if row.name == name and row.state == "READY"]
         return ModelProvenance(
-            name=model,
+            name=name,
             version=serving[0] if len(serving) == 1 else None,
             ensemble=ensemble,
             source=reported["source"],
@@ -153,3 +174,13 @@ class InferenceClient:
             precision=reported["precision"],
             trained=reported["trained"],
         )
+
+
+def _inline(inputs: Mapping[str, NDArray[Any]]) -> list[InferInput]:
+    """Tensors whose contents are part of the request."""
+    tensors = []
+    for name, array in inputs.items():
+        tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+        tensor.set_data_from_numpy(array)
+        tensors.append(tensor)
+    return tensors

@@ -7,7 +7,7 @@ from reelscope.signals import FrameColors, FrameEmbeddings, FrameQuality, Object
 from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
 from reelscope.sources.embeddings import EmbeddingSource
-from reelscope.sources.ensemble import EnsembleSource
+from reelscope.sources.ensemble import AskingSource
 from reelscope.sources.flow import FlowSource
 from reelscope.sources.objects import ObjectSource
 from reelscope.sources.quality import QualitySource
@@ -21,7 +21,7 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
 }
 """Signals computed in the client."""
 
-ENSEMBLE_SOURCES: Mapping[type[Signal], type[EnsembleSource]] = {
+ENSEMBLE_SOURCES: Mapping[type[Signal], type[AskingSource[Any]]] = {
     FrameEmbeddings: EmbeddingSource,
     ObjectTracks: ObjectSource,
 }

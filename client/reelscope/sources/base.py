@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from reelscope.signals import Parameter, Signal
-from reelscope.types import AudioChunk, ClipHeader, FrameChunk, LumaFrame, Window
+from reelscope.types import ClipHeader
 
-Part = TypeVar("Part", FrameChunk, LumaFrame, Window, AudioChunk)
+Part = TypeVar("Part")
 
 
 class Source(ABC, Generic[Part]):
     """Turns pieces of one clip into one signal. Used by one thread, for one clip."""
 
     consumes: ClassVar[type]
-    """FrameChunk, LumaFrame, Window or AudioChunk: what `push` is given."""
+    """FrameChunk, LumaFrame, Window or AudioChunk of the decoder, or what another source emits: what `push` gets."""
+    needs: ClassVar[tuple[type[Signal], ...]] = ()
+    """Signals whose sources emit what this one consumes; without them it has nothing to read."""
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     """Settings that shape the signal."""
 
@@ -25,6 +27,11 @@ class Source(ABC, Generic[Part]):
     """Longest that one call of it may take; after that it hangs, and is given up. A chunk takes well under 1 s."""
     inference_seconds: float = 0.0
     """Time spent waiting for answers of the server so far."""
+
+    def __init__(self) -> None:
+        """Nobody listens yet."""
+        self.listeners: list[Callable[[Any], None]] = []
+        """Called with every part that this source emits; the sources that need its signal."""
 
     @abstractmethod
     def start(self, header: ClipHeader) -> None:
@@ -37,6 +44,11 @@ class Source(ABC, Generic[Part]):
     @abstractmethod
     def finish(self, duration_seconds: float) -> Signal:
         """Return the signal of the whole clip; the last call."""
+
+    def emit(self, part: Any) -> None:
+        """Pass a part on to every source that listens."""
+        for listener in self.listeners:
+            listener(part)
 
     def close(self) -> None:
         """Give back what is still held, after success or failure; the very last call."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from reelscope.settings import labels
 from reelscope.signals import FrameEmbeddings
 from reelscope.sources.base import sampling_name
-from reelscope.sources.ensemble import EnsembleSource
+from reelscope.sources.ensemble import Asked, EnsembleSource
 from reelscope.types import ClipHeader
 
 EMBEDDING_SIZE = 512
@@ -20,7 +20,7 @@ class EmbeddingSource(EnsembleSource):
     """Windows of the uploaded track in, `FrameEmbeddings` out."""
 
     ensemble = "embeddings"
-    model = "embedding_clip"
+    networks = ("embedding_clip",)
     outputs = ("embedding", "label_probabilities")
     divisor = 4
 
@@ -29,14 +29,14 @@ class EmbeddingSource(EnsembleSource):
         super().start(header)
         self._rate = header.base_frame_rate / self.divisor
         self._sampling = sampling_name(self._rate, header.base_frame_rate)
-        self._labels = labels(self.model)
+        self._labels = labels(*self.networks)
         self._times = [np.empty(0)]
         self._embeddings = [np.empty((0, EMBEDDING_SIZE), np.float32)]
         self._probabilities = [np.empty((0, len(self._labels)), np.float32)]
 
-    def consume(self, times_seconds: NDArray[np.float64], answer: dict[str, NDArray[Any]]) -> None:
+    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Keep the answers to one window."""
-        self._times.append(times_seconds)
+        self._times.append(asked.times_seconds)
         self._embeddings.append(answer["embedding"])
         self._probabilities.append(answer["label_probabilities"])
 

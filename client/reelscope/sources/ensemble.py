@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections import deque
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,47 +22,85 @@ IN_FLIGHT = 2
 CALL_SECONDS = 120.0
 """Longest that one call may take; a cold GPU compiles for a minute."""
 
+Part = TypeVar("Part")
 
-class EnsembleSource(Source[Window]):
-    """Asks one ensemble about every window; subclasses say what they want and consume the answers."""
 
-    consumes: ClassVar[type] = Window
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The frames of one window that an ensemble was asked about, in time order; valid while `consume` runs."""
+
+    window: Window
+    times_seconds: NDArray[np.float64]
+    """[n] sorted. In time order over the windows as well at divisor 1; at 2 and 4 an `ExtraWindow` comes later than its
+    times."""
+    rows: NDArray[np.intp]
+    """[n] row of the window that holds each frame."""
+    about: Any = None
+    """What the source said when it asked."""
+
+    def frame(self, number: int) -> NDArray[np.uint8]:
+        """Picture of the frame `number`, uint8 RGB [height, width, 3]; a view that must not be kept."""
+        return np.asarray(self.window.buffer.array[self.rows[number]])
+
+    def numbers(self, rows: NDArray[Any]) -> NDArray[np.int64]:
+        """Numbers of the frames that these rows of the window hold."""
+        return np.argsort(self.rows)[rows.astype(np.int64)]
+
+
+class AskingSource(Source[Part], Generic[Part]):
+    """Asks one ensemble about frames of windows; subclasses say about which, and consume the answers."""
+
     patience_seconds: ClassVar[float] = IN_FLIGHT * CALL_SECONDS + 60
-    ensemble: ClassVar[str]
-    model: ClassVar[str]
-    """Model whose provenance the ensemble reports as output `<model>_provenance`."""
-    outputs: ClassVar[tuple[str, ...]]
-    divisor: ClassVar[int]
-    """Frames are read at base rate / divisor: 1, 2 or 4."""
+    ensemble: str
+    networks: tuple[str, ...]
+    """Models whose provenance the ensemble reports as outputs `<model>_provenance`."""
+    outputs: tuple[str, ...]
+    by_frame: ClassVar[bool] = True
+    """Whether every output has one row per frame; if not, the answer's rows stay as they come."""
 
     def __init__(self, client: InferenceClient, deadline: Deadline) -> None:
         """Ask through `client`, within `deadline`."""
+        super().__init__()
         self._client, self._deadline = client, deadline
 
     def start(self, header: ClipHeader) -> None:
         """Begin with nothing asked."""
-        self._pending: deque[tuple[Window, PendingAnswer]] = deque()
-        self._provenances: dict[str, ModelProvenance] = {}
+        self._pending: deque[tuple[Asked, PendingAnswer]] = deque()
+        self._provenances: dict[str, dict[bytes, ModelProvenance]] = {network: {} for network in self.networks}
 
-    def push(self, part: Window) -> None:
-        """Ask about a window; consume the oldest answer when enough are under way."""
-        if not part.row_count(self.divisor):
-            return
+    def ask(
+        self,
+        window: Window,
+        row_count: int,
+        inputs: Mapping[str, NDArray[Any]] | None = None,
+        about: Any = None,
+    ) -> None:
+        """Ask about a window's first rows; consume the oldest answer when enough are under way.
+
+        Args:
+            window: kept until the answer has been consumed.
+            row_count: frames to send, >= 1.
+            inputs: further inputs of the ensemble, by name.
+            about: given to `consume` as `Asked.about`.
+        """
         if len(self._pending) == IN_FLIGHT:
             self._consume_oldest()
-        part.retain()
+        window.retain()
         try:
             answer = self._client.submit(
                 self.ensemble,
-                part.buffer,
-                part.row_count(self.divisor),
-                (*self.outputs, self._provenance_output),
+                window.buffer,
+                row_count,
+                (*self.outputs, *(f"{network}_provenance" for network in self.networks)),
                 self._deadline.remaining(CALL_SECONDS),
+                inputs or {},
             )
         except BaseException:
-            part.release()
+            window.release()
             raise
-        self._pending.append((part, answer))
+        times = np.array(window.times_seconds[:row_count])
+        order = np.argsort(times)
+        self._pending.append((Asked(window, times[order], order, about), answer))
 
     def drain(self) -> None:
         """Consume every answer that is still under way."""
@@ -70,27 +110,20 @@ class EnsembleSource(Source[Window]):
     def close(self) -> None:
         """Cancel what is under way and give the windows back."""
         while self._pending:
-            window, answer = self._pending.popleft()
+            asked, answer = self._pending.popleft()
             answer.cancel()
-            window.release()
+            asked.window.release()
 
-    def models(self) -> tuple[ModelProvenance, ...]:
-        """Models that answered: one, or more when a version was rolled in mid-clip."""
-        return tuple(self._provenances.values())
+    def models(self, *networks: str) -> tuple[ModelProvenance, ...]:
+        """Models that answered, of these networks or of all: one each, or more when one was rolled in mid-clip."""
+        return tuple(model for name in networks or self.networks for model in self._provenances[name].values())
 
     @abstractmethod
-    def consume(self, times_seconds: NDArray[np.float64], answer: dict[str, NDArray[Any]]) -> None:
-        """Use the answer to one window: arrays [n, ...] whose rows are in time order.
-
-        The windows are in time order as well at divisor 1; at 2 and 4 an `ExtraWindow` comes later than its times.
-        """
-
-    @property
-    def _provenance_output(self) -> str:
-        return f"{self.model}_provenance"
+    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+        """Use the answer to one request; with `by_frame`, its rows are in the order of `asked`."""
 
     def _consume_oldest(self) -> None:
-        window, pending = self._pending[0]
+        asked, pending = self._pending[0]
         began = time.monotonic()
         try:
             answer = pending.result()
@@ -98,10 +131,26 @@ class EnsembleSource(Source[Window]):
             raise ModelUnavailable(f"{self.ensemble} did not answer in time: {error}") from error
         self.inference_seconds += time.monotonic() - began
         self._pending.popleft()
-        times = np.array(window.times_seconds[: window.row_count(self.divisor)])
-        window.release()
-        for text in np.unique(answer.pop(self._provenance_output)):
-            if text not in self._provenances:
-                self._provenances[text] = self._client.provenance(text, self.model, self.ensemble)
-        order = np.argsort(times)
-        self.consume(times[order], {name: rows[order] for name, rows in answer.items()})
+        try:
+            for network, known in self._provenances.items():
+                for text in np.unique(answer.pop(f"{network}_provenance")):
+                    if text not in known:
+                        known[text] = self._client.provenance(text, network, self.ensemble)
+            if self.by_frame:
+                answer = {name: rows[asked.rows] for name, rows in answer.items()}
+            self.consume(asked, answer)
+        finally:
+            asked.window.release()
+
+
+class EnsembleSource(AskingSource[Window]):
+    """Asks one ensemble about the frames of one rate in every window."""
+
+    consumes: ClassVar[type] = Window
+    divisor: ClassVar[int]
+    """Frames are read at base rate / divisor: 1, 2 or 4."""
+
+    def push(self, part: Window) -> None:
+        """Ask about a window."""
+        if row_count := part.row_count(self.divisor):
+            self.ask(part, row_count)

@@ -11,8 +11,8 @@ from reelscope.settings import labels
 from reelscope.signals import ObjectTracks, Parameter
 from reelscope.sources import tracking
 from reelscope.sources.base import sampling_name
-from reelscope.sources.ensemble import EnsembleSource
-from reelscope.types import ClipHeader
+from reelscope.sources.ensemble import Asked, EnsembleSource
+from reelscope.types import ClipHeader, TrackedWindow
 
 PARAMETERS: dict[str, Parameter] = {
     "min_confidence": 0.25,  # this and the next are constants of the exported graph, stated here for the results
@@ -22,10 +22,10 @@ PARAMETERS: dict[str, Parameter] = {
 
 
 class ObjectSource(EnsembleSource):
-    """Windows of the uploaded track in, `ObjectTracks` out."""
+    """Windows of the uploaded track in, `ObjectTracks` out; emits every window with its objects."""
 
     ensemble = "detections"
-    model = "object_yolov8"
+    networks = ("object_yolov8",)
     outputs = ("boxes_xyxy", "scores", "class_ids", "count")
     divisor = 1
     parameters = PARAMETERS
@@ -40,9 +40,10 @@ class ObjectSource(EnsembleSource):
         self._times: list[float] = []
         self._rows: list[NDArray[np.float64]] = []
 
-    def consume(self, times_seconds: NDArray[np.float64], answer: dict[str, NDArray[Any]]) -> None:
-        """Track the detections of one window; rows come in time order."""
-        for row, time in enumerate(times_seconds):
+    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+        """Track the detections of one window; its frames come in time order."""
+        first = len(self._times)
+        for row, time in enumerate(asked.times_seconds):
             count = int(answer["count"][row, 0])
             boxes = answer["boxes_xyxy"][row, :count].astype(float)
             scores = answer["scores"][row, :count].astype(float)
@@ -50,6 +51,17 @@ class ObjectSource(EnsembleSource):
             frame = np.full(count, len(self._times))
             self._rows.append(np.column_stack((frame, boxes, scores, answer["class_ids"][row, :count])))
             self._times.append(float(time))
+        if self.listeners:
+            rows = np.concatenate(self._rows[first:])
+            self.emit(
+                TrackedWindow(
+                    window=asked.window,
+                    rows=asked.rows[rows[:, 0].astype(np.int64) - first],
+                    boxes_xyxy=rows[:, 1:5],
+                    scores=rows[:, 5],
+                    track_ids=self._tracker.latest_ids(len(asked.times_seconds)),
+                )
+            )
 
     def finish(self, duration_seconds: float) -> ObjectTracks:
         """Collect the last answers."""
@@ -67,6 +79,6 @@ class ObjectSource(EnsembleSource):
             scores=rows[:, 5],
             class_ids=rows[:, 6].astype(np.int64),
             track_ids=self._tracker.track_ids(),
-            labels=labels(self.model),
+            labels=labels(*self.networks),
             duration_seconds=duration_seconds,
         )

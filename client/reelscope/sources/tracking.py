@@ -70,6 +70,10 @@ class Tracker:
         ids[lone] = ids.max(initial=-1) + 1 + np.arange(lone.sum())
         return ids
 
+    def latest_ids(self, frame_count: int) -> NDArray[np.int64]:
+        """Ids of the boxes of the last frames, as far as they are known by now: >= 0, or -1."""
+        return np.concatenate([np.empty(0, np.int64), *self._ids[-frame_count:]])
+
     def _name_births(self, ids: NDArray[np.int64], boxes: NDArray[np.float64]) -> None:
         """The library names a track at its second box: give the first one, in the frame before, the same name."""
         for row in np.flatnonzero(ids >= 0):

@@ -1,0 +1,49 @@
+"""What analyzers read: typed, timed arrays, each computed once per clip and shared.
+
+A signal comes from a Triton ensemble or from CPU code (`sources`), knows which models answered for it, and holds no
+pixels. Times are seconds from the first displayed PTS, intervals half-open, boxes 0-1 of the displayed frame.
+"""
+
+from reelscope.signals.base import Parameter, Signal
+from reelscope.signals.embeddings import CropEmbeddings, FrameEmbeddings
+from reelscope.signals.objects import ObjectTracks, Track
+from reelscope.signals.people import (
+    EXPRESSIONS,
+    KEYPOINTS,
+    FaceAttributes,
+    FaceExpressions,
+    FaceLandmarks,
+    Faces,
+    Poses,
+)
+from reelscope.signals.picture import POINT_STEPS_PER_PX, FrameColors, FrameQuality, PointFlow
+from reelscope.signals.scene import SceneLabels
+from reelscope.signals.shots import Flash, Shot, Shots, Transition, TransitionKind
+from reelscope.signals.text import TextRegions
+
+__all__ = [
+    "EXPRESSIONS",
+    "KEYPOINTS",
+    "POINT_STEPS_PER_PX",
+    "CropEmbeddings",
+    "FaceAttributes",
+    "FaceExpressions",
+    "FaceLandmarks",
+    "Faces",
+    "Flash",
+    "FrameColors",
+    "FrameEmbeddings",
+    "FrameQuality",
+    "ObjectTracks",
+    "Parameter",
+    "PointFlow",
+    "Poses",
+    "SceneLabels",
+    "Shot",
+    "Shots",
+    "Signal",
+    "TextRegions",
+    "Track",
+    "Transition",
+    "TransitionKind",
+]

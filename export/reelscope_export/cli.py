@@ -60,6 +60,10 @@ def export(
     policy: Annotated[
         _Policy, typer.Option("--licence-policy", help="commercial: no weights whose licence forbids commercial use.")
     ] = _Policy.ANY,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept-licence", metavar="NAME", help="Download weights that ask for it, under this licence."),
+    ] = None,
     repository: Annotated[
         Path | None, typer.Option(help="Model repository to build into.", show_default="the checkout's or the user's")
     ] = None,
@@ -79,7 +83,7 @@ def export(
         profiles = paths.read_profiles()
         names = _chosen(model, every, tuple(paths.profile_table(profiles, profile)["models"]))
         settings = [paths.model_settings(profiles, profile, name) for name in names]
-        cache = weights.Cache(paths.weights_folder(), weights.read_manifest(), _report)
+        cache = weights.Cache(paths.weights_folder(), weights.read_manifest(), _report, frozenset(accept or ()))
         exporter = Exporter(
             repository=repository or paths.repository_folder(),
             cache=cache,

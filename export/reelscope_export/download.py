@@ -27,11 +27,16 @@ class Offline(Exception):
     """The file cannot be had from the network; says why. `weights` turns it into an error or into random weights."""
 
 
+class Silent(Offline):
+    """Nobody answered in time; a second address of the same host would cost the same time."""
+
+
 def fetch(url: str, target: Path, *, report: Callable[[str], None], decision_seconds: float = DECISION_SECONDS) -> None:
     """Download `url` to `target`, with a progress bar; `target` appears complete or not at all.
 
     Raises:
-        Offline: no answer in time, an error status, a broken transfer, or a web page instead of a file.
+        Silent: no answer in time.
+        Offline: an error status, a broken transfer, or a web page instead of a file.
     """
     response = _open(url, decision_seconds)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +66,7 @@ def _open(url: str, decision_seconds: float) -> HTTPResponse:
     try:
         answer = answers.get(timeout=decision_seconds)
     except queue.Empty:
-        raise Offline(f"no answer within {decision_seconds:g} s") from None
+        raise Silent(f"no answer within {decision_seconds:g} s") from None
     if isinstance(answer, Exception):
         raise Offline(f"no network: {getattr(answer, 'reason', answer)}") from answer
     return answer

@@ -33,7 +33,7 @@ class Embedder:
     def __init__(self, fails=False):
         self.fails, self.asked, self.windows = fails, [], []
 
-    def submit(self, model, buffer, rows, outputs, timeout_seconds):
+    def submit(self, model, buffer, rows, outputs, timeout_seconds, inputs):
         assert (model, set(outputs)) == (
             "embeddings",
             {"embedding", "label_probabilities", "embedding_clip_provenance"},

@@ -41,7 +41,7 @@ class Detector:
         self.boxes_at, self.rate, self.trained, self.fails_after = boxes_at, rate, trained, fails_after
         self.asked = []
 
-    def submit(self, model, buffer, rows, outputs, timeout_seconds):
+    def submit(self, model, buffer, rows, outputs, timeout_seconds, inputs):
         window = next(w for w in self.windows if w.buffer is buffer)
         self.asked.append(window)
         if self.fails_after is not None and len(self.asked) > self.fails_after:

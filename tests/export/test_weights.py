@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import json
 import socket
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -67,9 +69,9 @@ def _with(cache: Cache, **changes: object) -> Cache:
     return replace(cache, manifest={"model": {"net": replace(ENTRY, **changes)}})  # type: ignore[arg-type]
 
 
-def _resolve(cache: Cache, mode: weights.Mode, policy: weights.LicencePolicy = "any") -> Weights:
+def _resolve(cache: Cache, mode: weights.Mode, policy: weights.LicencePolicy = "any", model: str = "model") -> Weights:
     return cache.resolve(
-        "model",
+        model,
         "net",
         mode=mode,
         policy=policy,
@@ -290,3 +292,84 @@ def test_manifest_has_every_variant_of_every_profile() -> None:
             assert entry.url.endswith(f"/{entry.revision}/{Path(entry.file).name}")
             assert not entry.beside or len(Path(entry.file).parts) == 2, "files that belong together have a folder"
             assert all(len(part.sha256 or "0" * 64) == 64 for part in entry.parts)
+
+
+def _zip(members: dict[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    return archive.getvalue()
+
+
+def test_one_zip_is_fetched_once_for_all_that_it_holds(cache: Cache, server: str, said: list[str]) -> None:
+    _FILES["/pack.zip"] = _zip({"pack/a.onnx": b"first", "pack/b.onnx": b"second", "pack/other.onnx": b"not wanted"})
+    first = replace(ENTRY, file="pack/a.onnx", url=f"{server}/pack.zip", member="pack/a.onnx")
+    second = replace(first, file="pack/b.onnx", member="pack/b.onnx")
+    cache = replace(cache, manifest={"one": {"net": first}, "two": {"net": second}})
+    found = [_resolve(cache, "trained", model=model) for model in ("one", "two")]
+    assert [weights.file.read_bytes() for weights in found] == [b"first", b"second"]
+    assert [weights.source for weights in found] == [first.url] * 2
+    assert sum("downloaded" in line for line in said) == 1
+    assert sorted(path.name for path in (cache.folder / "pack").iterdir()) == ["a.onnx", "b.onnx"]
+    assert not list(cache.folder.glob(".pack*"))
+
+
+def test_a_zip_without_the_member_is_told(cache: Cache, server: str) -> None:
+    _FILES["/pack.zip"] = _zip({"pack/a.onnx": b"first"})
+    entry = replace(ENTRY, url=f"{server}/pack.zip", member="pack/absent.onnx")
+    with pytest.raises(WeightsUnavailable, match=r"absent\.onnx of the zip"):
+        _resolve(replace(cache, manifest={"model": {"net": entry}}), "trained")
+
+
+def test_md5_is_held_to(cache: Cache, server: str) -> None:
+    right = hashlib.md5(CHECKPOINT).hexdigest()
+    entry = replace(ENTRY, url=f"{server}/net.pt", md5=right)
+    assert _resolve(replace(cache, manifest={"model": {"net": entry}}), "trained").source == entry.url
+    wrong = replace(entry, md5="0" * 32)
+    with pytest.raises(WeightsCorrupt, match=f"MD5 is {right}, expected 0000"):
+        _resolve(replace(cache, manifest={"model": {"net": wrong}}), "auto")
+
+
+def test_a_licence_is_accepted_by_name_or_by_hand(cache: Cache, server: str, said: list[str]) -> None:
+    entry = replace(ENTRY, url=f"{server}/net.pt", licence="Research only", opt_in=True)
+    cache = replace(cache, manifest={"model": {"net": entry}})
+    with pytest.raises(LicenceRefused, match="--accept-licence 'Research only'"):
+        _resolve(cache, "trained")
+    assert not _resolve(cache, "auto").trained
+    assert any("--accept-licence" in line for line in said)
+    accepted = replace(cache, accepted=frozenset({"Research only"}))
+    assert _resolve(accepted, "auto").trained
+    assert _resolve(cache, "auto").trained, "it lies in the cache now, as if put there by hand"
+
+
+def test_a_package_brings_trained_weights_in_every_mode(cache: Cache) -> None:
+    entry = Entry(file="pytest/py.typed", url="", revision="", licence="MIT", commercial_use=True, package="pytest")
+    cache = replace(cache, manifest={"model": {"net": entry}})
+    for mode in ("auto", "trained", "random"):
+        found = _resolve(cache, mode)
+        assert (found.trained, found.source, found.revision) == (True, "package pytest", pytest.__version__)
+    for wrong, message in (
+        ({"file": "pytest/absent"}, "has no pytest/absent"),
+        ({"package": "no-such-package"}, "not installed"),
+    ):
+        with pytest.raises(WeightsUnavailable, match=message):
+            _resolve(replace(cache, manifest={"model": {"net": replace(entry, **wrong)}}), "random")
+    with pytest.raises(WeightsCorrupt, match="install pytest again"):
+        _resolve(replace(cache, manifest={"model": {"net": replace(entry, sha256="0")}}), "random")
+
+
+def test_a_silent_host_is_asked_once(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(url: str, *_: object, **__: object) -> None:
+        asked.append(url)
+        raise download.Silent("no answer within 10 s")
+
+    monkeypatch.setattr(weights, "fetch", fetch)
+    entry = replace(ENTRY, url="https://far.example/a.pt")
+    cache = replace(cache, manifest={name: {"net": replace(entry, file=f"{name}.pt")} for name in ("one", "two")})
+    for model in ("one", "two"):
+        with pytest.raises(WeightsUnavailable, match="no answer within 10 s"):
+            _resolve(cache, "trained", model=model)
+    assert len(asked) == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +49,9 @@ server = typer.Typer(help="The local Triton on this machine (loopback only).", n
 app.add_typer(server, name="server")
 app.add_typer(models.app, name="models")
 
+BiometricsOption = Annotated[
+    bool, typer.Option("--no-biometrics", help="Judge nobody by face: no age, expression or gaze; no face is cut out.")
+]
 ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
 
 
@@ -73,6 +76,7 @@ def analyze(
     detail: Annotated[str, typer.Option(help="standard, or full with the densest series.")] = "standard",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for the whole job.")] = 900.0,
     max_duration: Annotated[float, typer.Option(min=1, help="Longest clip that is accepted, in seconds.")] = 900.0,
+    no_biometrics: BiometricsOption = False,
 ) -> None:
     """Analyse one clip and write OUTPUT/results.json.
 
@@ -86,7 +90,7 @@ def analyze(
             raise UsageError(f"--detail is standard or full, not {detail!r}")
         analyzers = pipeline.select(_names(only))
         server_address = address(url)
-        chosen = settings.profile(profile)
+        chosen = settings.profile(profile, biometrics=False if no_biometrics else None)
         with decode.Decoder(clip, chosen.base_frame_rate, None, max_seconds=max_duration):
             pass  # a clip that cannot be read is refused before a server is started for it
         file = _writable(output) / "results.json"
@@ -198,13 +202,19 @@ def doctor(profile: ProfileOption = "cpu") -> None:
 def server_up(
     profile: ProfileOption = "cpu",
     http: Annotated[bool, typer.Option("--http", help="Open Triton's HTTP endpoint as well.")] = False,
+    no_biometrics: BiometricsOption = False,
 ) -> None:
-    """Start the local Triton with every model of the profile, and leave it running."""
+    """Start the local Triton with every model of the profile, and leave it running.
+
+    A model that cannot be loaded is named, and the others serve. Exit codes: 0 it runs, 5 it does not.
+    """
     with reported():
         from reelscope import embedded
 
+        chosen = settings.profile(profile, biometrics=False if no_biometrics else None)
         with progress() as show:
-            record = embedded.up(settings.profile(profile), http=http, on_progress=_model_lines(show))
+            record = embedded.up(chosen, http=http, on_progress=_model_lines(show))
+    _print_failed(record.failed)
     console.print(
         Text.assemble("gRPC at ", (record.grpc_url, "bold"), f", profile {record.profile}, log {record.log_path}"),
         soft_wrap=True,
@@ -235,6 +245,7 @@ def server_status() -> None:
     for model, ready in status.models.items():
         table.add_row(model, "yes" if ready else Text("no", "red"))
     console.print(table)
+    _print_failed({model: why for model, why in status.record.failed.items() if not status.models.get(model)})
     if not status.is_ready:
         raise typer.Exit(NO_SERVER)
 
@@ -272,21 +283,29 @@ def _client(
     from reelscope import embedded, pipeline
     from reelscope.inference import InferenceClient
 
-    if not pipeline.needed_ensembles(analyzers):
+    if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
         yield None
         return
     with contextlib.ExitStack() as stack:
         if url is None:
             running = embedded.running()
-            mismatch = running.mismatch(profile) if running else None
+            mismatch = running.lacks(profile) if running else None
             if running and not mismatch:
                 url = running.grpc_url
             else:
                 if mismatch:
                     errors.print(f"the running server is one {mismatch}: starting another for this job", soft_wrap=True)
-                url = stack.enter_context(embedded.EmbeddedServer(profile, on_progress=_model_lines(show))).grpc_url
+                started = stack.enter_context(embedded.EmbeddedServer(profile, on_progress=_model_lines(show)))
+                url = started.grpc_url
+                _print_failed({name: str(error) for name, error in started.failed.items()})
                 stack.callback(errors.print, "stopping the server")
         yield stack.enter_context(InferenceClient(url))
+
+
+def _print_failed(failed: Mapping[str, str]) -> None:
+    """Name the models that are not served: what needs them will fail, the rest goes on."""
+    for model, reason in failed.items():
+        errors.print(Text.assemble((model, "bold red"), f" is not served: {reason}"), soft_wrap=True)
 
 
 def _model_lines(show: Callable[[str, float], None]) -> Callable[[str, str], None]:

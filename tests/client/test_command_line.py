@@ -9,6 +9,7 @@ import os
 import signal
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ import clips
 from places import DEMO
 from reelscope import cli, embedded, inference, pipeline, settings
 from reelscope.embedded.daemon import ServerRecord
-from reelscope.errors import UsageError
+from reelscope.errors import ServerStartFailed, UsageError
 from reelscope.results import to_json, write
 
 SELECTED = pipeline.select(["cut_analysis"])
@@ -230,6 +231,7 @@ def own_server(monkeypatch):
 
     class Server:
         grpc_url = "127.0.0.1:1"
+        failed: ClassVar = {"text_reader": ServerStartFailed("text_reader did not load")}
 
         def __init__(self, profile, on_progress):
             pass
@@ -268,6 +270,7 @@ def test_a_signal_ends_a_job_in_order(tmp_path, monkeypatch, own_server, number,
         signal.signal(signal.SIGTERM, before)
     assert done.exit_code == code, done.output
     assert own_server == ["server started", "connected to 127.0.0.1:1", "memory unregistered", "server stopped"]
+    assert "text_reader is not served: text_reader did not load" in done.stderr
     assert "stopping the server" in done.stderr
     assert done.stderr.splitlines()[-1] == says
     assert "Traceback" not in done.output
@@ -283,6 +286,8 @@ def a_record(**changes):
         "http_url": "",
         "log_path": "",
         "models": (),
+        "failed": {},
+        "biometrics": True,
         "supervisor_pid": 1,
         "supervisor_start_ticks": 1,
         "server_pid": 1,
@@ -296,6 +301,7 @@ def a_record(**changes):
         ({}, "127.0.0.1:2", None),
         ({"profile": "h200"}, "127.0.0.1:1", "with profile h200"),
         ({"repository": "/else[/where]"}, "127.0.0.1:1", "with the models of /else[/where]"),
+        ({"biometrics": False}, "127.0.0.1:1", "without biometrics"),
     ],
 )
 def test_the_running_server_is_used_when_it_serves_the_same(

@@ -128,13 +128,27 @@ def test_gone_after_its_owner_is_killed(repository, leftovers, how):
 
 def test_start_that_fails_leaves_nothing_and_quotes_triton(repository, leftovers):
     tiny_models.write_model(repository, "broken", b"this is no ONNX", tiny_models.PICK_CONFIG)
-    states = []
     with pytest.raises(ServerStartFailed) as failure:
-        start(repository, models=["broken", "add"], on_progress=lambda *news: states.append(news)).start()
+        start(repository, models=["broken"]).start()
     assert "broken did not load" in str(failure.value)
     assert "Protobuf parsing failed" in str(failure.value)
-    assert ("broken", "failed") in states
-    assert ("add", "ready") in states
+
+
+def test_broken_and_unbuilt_models_name_themselves_and_the_others_serve(repository, leftovers):
+    tiny_models.write_model(repository, "broken", b"this is no ONNX", tiny_models.PICK_CONFIG)
+    tiny_models.write_model(repository, "absent", b"", tiny_models.PICK_CONFIG)
+    (repository / "absent" / "1" / "model.onnx").unlink()
+    states = []
+    named = ["broken", "absent", "add"]
+    with start(repository, models=named, on_progress=lambda *news: states.append(news)) as server:
+        assert server.failed.keys() == {"broken", "absent"}
+        assert "Protobuf parsing failed" in str(server.failed["broken"])
+        assert str(server.failed["absent"]) == (
+            "absent: 1/model.onnx is not built; run: reelscope-export absent --profile test"
+        )
+        with RepositoryClient(server.grpc_url) as client:
+            assert [client.is_model_ready(name, "1") for name in named] == [False, False, True]
+    assert {("broken", "failed"), ("absent", "failed"), ("add", "ready")} <= set(states)
 
 
 def test_kind_gpu_without_gpu_says_so(repository, leftovers):

@@ -56,7 +56,7 @@ def local_server(profile: Profile) -> Iterator[Check]:
         yield warning("local server", f"{said}: does not answer; {logged}: {log}", again)
     elif not status.is_ready:
         yield warning("local server", f"{said}: {ready}; {logged}: {log}", again)
-    elif mismatch := status.record.mismatch(profile):
+    elif mismatch := status.record.lacks(profile):
         yield warning("local server", f"{said}: one {mismatch}; analyze starts another for each job", again)
     else:
         yield ok("local server", f"{said}: {ready}; {logged}")

@@ -23,13 +23,15 @@ _INVENTORY_SECONDS = 20.0
 
 def models(profile: Profile) -> Iterator[Check]:
     """Every model of the profile: configured, built, whole, trained, of today's code; then the cache of weights."""
-    from reelscope.embedded.deployment import default_repositories, plan
+    from reelscope.embedded.deployment import default_repositories, plan, unbuilt
 
     repositories = default_repositories()
     files: dict[str, list[Path]] = {}
     for name in profile.models:
         try:
             model, *_ = plan(profile, [name], repositories)
+            for absent in unbuilt([model], profile.name).values():
+                raise absent
         except ReelscopeError as error:
             # The configs are generated; whatever is wrong with them, writing them again mends it.
             finding = error.finding.removeprefix(f"{name}: ")

@@ -40,7 +40,11 @@ class ServerRecord:
     """Empty when HTTP is off."""
     log_path: str
     models: tuple[str, ...]
-    """Models and ensembles that it serves; which versions, the repository says."""
+    """Models and ensembles that it is to serve; which versions, the repository says."""
+    failed: dict[str, str]
+    """Those of them that did not load when it started, and why."""
+    biometrics: bool
+    """Whether the models that judge people by face or voice are among them."""
     supervisor_pid: int
     """Process to signal; it ends with the server."""
     supervisor_start_ticks: int
@@ -58,10 +62,12 @@ class ServerRecord:
         """Folders that it serves: the models, and the ensembles over them."""
         return Path(self.repository), settings.deployment_root() / "ensembles"
 
-    def mismatch(self, profile: settings.Profile, http: bool = False) -> str | None:
-        """Say in what the server differs from the one that would be started now; None when it does not."""
+    def lacks(self, profile: settings.Profile, http: bool = False) -> str | None:
+        """Say in what the server cannot stand in for the one that would be started now; None when it can."""
         if self.profile != profile.name:
             return f"with profile {self.profile}"
+        if profile.biometrics and not self.biometrics:
+            return "without biometrics"
         if self.repository != _repository():
             return f"with the models of {self.repository}"
         return "without HTTP" if http and not self.http_url else None
@@ -94,7 +100,8 @@ def up(profile: settings.Profile, http: bool = False, on_progress: Progress | No
     """
     with _lock():
         if record := running():
-            if mismatch := record.mismatch(profile, http):
+            unwanted = "with biometrics" if record.biometrics and not profile.biometrics else None
+            if mismatch := record.lacks(profile, http) or unwanted:
                 raise UsageError(f"a server {mismatch} runs already; end it first: reelscope server down")
             return record
         server = EmbeddedServer(profile, http=http, on_progress=on_progress)
@@ -109,6 +116,8 @@ def up(profile: settings.Profile, http: bool = False, on_progress: Progress | No
                 http_url=server.http_url,
                 log_path=str(server.log_path),
                 models=tuple(model.name for model in server.models),
+                failed={name: str(error) for name, error in server.failed.items()},
+                biometrics=profile.biometrics,
                 supervisor_pid=server.supervisor.pid,
                 supervisor_start_ticks=server.supervisor.start_ticks,
                 server_pid=server.pid,

@@ -55,7 +55,6 @@ def plan(profile: settings.Profile, models: Sequence[str], repositories: Iterabl
     Raises:
         UsageError: no such model, or a config that does not parse.
         ServerStartFailed: a model has no variant for the profile.
-        ModelNotBuilt: a model's file is missing; the message names the command for each.
     """
     found = {
         folder.name: folder
@@ -70,7 +69,6 @@ def plan(profile: settings.Profile, models: Sequence[str], repositories: Iterabl
         raise UsageError(f"{', '.join(ensembles)}: name the models, their ensembles are served with them")
     served = {name: entries[name] for name in models}
     _refuse_missing_variants(served.values(), profile.config_name)
-    _refuse_unbuilt(served.values(), profile.name)
     while added := {
         name: entry
         for name, entry in entries.items()
@@ -147,18 +145,16 @@ def _refuse_missing_variants(models: Iterable[ServedModel], config_name: str) ->
         )
 
 
-def _refuse_unbuilt(models: Iterable[ServedModel], profile_name: str) -> None:
-    missing = []
+def unbuilt(models: Iterable[ServedModel], profile_name: str) -> dict[str, ModelNotBuilt]:
+    """Models whose file is missing, each with what is missing and the command that builds it."""
+    missing = {}
     for model in models:
         file_name = model.file_name
         absent = [
             version for version in model.versions if file_name and not (model.folder / version / file_name).exists()
         ]
         if absent or not model.versions:
-            missing.append((model.name, f"{(absent or ['1'])[0]}/{file_name}"))
-    if missing:
-        built = missing[0][0] if len(missing) == 1 else "--all"
-        raise ModelNotBuilt(
-            "\n".join(f"{name}: {path} is not built" for name, path in missing),
-            f"reelscope-export {built} --profile {profile_name}",
-        )
+            path = f"{(absent or ['1'])[0]}/{file_name}"
+            command = f"reelscope-export {model.name} --profile {profile_name}"
+            missing[model.name] = ModelNotBuilt(f"{model.name}: {path} is not built", command)
+    return missing

@@ -9,17 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from reelscope import settings
 from reelscope.embedded import supervisor
-from reelscope.embedded.deployment import ServedModel, default_repositories, differences, plan
+from reelscope.embedded.deployment import ServedModel, default_repositories, differences, plan, unbuilt
 from reelscope.embedded.installation import backend_folder, find_installation
 from reelscope.embedded.supervisor import sweep_shared_memory
-from reelscope.errors import InferenceError, ReelscopeError, ServerError, ServerStartFailed
+from reelscope.errors import InferenceError, ModelNotBuilt, ReelscopeError, ServerError, ServerStartFailed
 from reelscope.processes import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class EmbeddedServer:
         http_url: "127.0.0.1:port" when `http` was asked for, else empty.
         pid: process id of tritonserver.
         log_path: Triton's log.
-        models: what is served, models first, then ensembles.
+        models: what is to be served, models first, then ensembles.
+        failed: which of them are not, and why; the others serve all the same.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class EmbeddedServer:
         self.pid = 0
         self.log_path = Path()
         self.models: tuple[ServedModel, ...] = ()
+        self.failed: dict[str, ReelscopeError] = {}
         self._model_names = tuple(profile.models if models is None else models)
         self._repositories = None if repositories is None else tuple(repositories)
         self._http = http
@@ -87,7 +89,7 @@ class EmbeddedServer:
         self._identity: ProcessIdentity | None = None
 
     def __enter__(self) -> EmbeddedServer:
-        """Start the server and return it when every model is ready."""
+        """Start the server and return it when every model is ready, or has failed."""
         self.start()
         return self
 
@@ -105,15 +107,20 @@ class EmbeddedServer:
         return self._identity
 
     def start(self) -> None:
-        """Start Triton and load every model; on failure nothing is left behind.
+        """Start Triton and load every model. One that cannot be loaded is in `failed`, with its reason.
 
         Raises:
-            ModelNotBuilt: a model's file is missing.
-            ServerStartFailed: anything else that keeps a model from being ready; quotes Triton.
+            ModelNotBuilt: not one model is built. On this and every other failure nothing is left behind.
+            ServerStartFailed: Triton does not start, or not one model can be loaded; quotes Triton.
             UsageError: no such model.
         """
         repositories = default_repositories() if self._repositories is None else self._repositories
         self.models = plan(self.profile, self._model_names, repositories)
+        missing = unbuilt(self.models, self.profile.name)
+        if missing and not self._networks - missing.keys():
+            first = next(iter(missing.values()))
+            remedy = first.remedy if len(missing) == 1 else f"reelscope-export --all --profile {self.profile.name}"
+            raise ModelNotBuilt("\n".join(error.finding for error in missing.values()), remedy)
         installation = find_installation()
         command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
         command += [f"--model-repository={repository.resolve()}" for repository in repositories]
@@ -123,7 +130,7 @@ class EmbeddedServer:
         self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
         try:
             self._launch(command, installation.environment())
-            self._load_all(deadline)
+            self._load_all(deadline, missing)
         except BaseException:
             self.stop()
             raise
@@ -194,26 +201,32 @@ class EmbeddedServer:
     def _is_running(self) -> bool:
         return self._supervisor is not None and self._supervisor.poll() is None
 
-    def _load_all(self, deadline: float) -> None:
+    @property
+    def _networks(self) -> set[str]:
+        """Names of the models that are no ensembles."""
+        return {model.name for model in self.models if not model.steps}
+
+    def _load_all(self, deadline: float, missing: Mapping[str, ReelscopeError]) -> None:
         # tritonclient takes most of a second to import, which `reelscope --help` need not pay.
         from reelscope.inference import RepositoryClient
 
-        failed: dict[str, ReelscopeError] = {}
+        failed = self.failed = dict(missing)
         with RepositoryClient(self.grpc_url) as client:
             for model in self.models:
-                if model.steps & failed.keys():
-                    continue
-                self._on_progress(model.name, "loading")
-                try:
-                    self._load(client, model, deadline)
-                except (InferenceError, ServerError) as error:
-                    failed[model.name] = error
+                if broken := sorted(model.steps & failed.keys()):
+                    failed[model.name] = ServerError(f"{model.name} needs {', '.join(broken)}")
+                elif model.name not in failed:
+                    self._on_progress(model.name, "loading")
+                    try:
+                        self._load(client, model, deadline)
+                    except (InferenceError, ServerError) as error:
+                        failed[model.name] = error
                 self._on_progress(model.name, "failed" if model.name in failed else "ready")
                 if not self._is_running():
                     raise ServerStartFailed(self._with_log(f"Triton ended while it loaded {model.name}"))
-        if failed:
-            reasons = "\n".join(str(error) for error in failed.values())
-            raise ServerStartFailed(self._with_log(f"{', '.join(failed)} did not load: {reasons}"))
+        if not self._networks - failed.keys():
+            names, reasons = ", ".join(failed), "\n".join(str(error) for error in failed.values())
+            raise ServerStartFailed(self._with_log(f"{names} did not load: {reasons}"))
 
     def _load(self, client: RepositoryClient, model: ServedModel, deadline: float) -> None:
         client.load_model(model.name, max(deadline - time.monotonic(), 0.1))

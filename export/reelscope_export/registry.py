@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from reelscope_export.verify import Measure, Run
 
-MODELS: tuple[str, ...] = ("object_yolov8", "embedding_clip")
+MODELS: tuple[str, ...] = (
+    "object_yolov8",
+    "embedding_clip",
+)
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 
 

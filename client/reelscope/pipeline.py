@@ -31,8 +31,6 @@ from reelscope.worker import Worker
 JOB_SECONDS = 900.0
 """Default budget of one clip."""
 
-_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {**CPU_SOURCES, **ENSEMBLE_SOURCES}
-
 Progress = Callable[[str, float], None]
 """Called with a stage (decode, signals, or the name of an analyzer) and the share of it done, 0-1."""
 
@@ -94,11 +92,11 @@ def analyze(
     allowed = permitted(analyzers, profile)
     workers = {signal: Worker(_source(signal, client, deadline)) for signal in _signals(allowed)}
     for signal, worker in workers.items():
-        for needed in _SOURCES[signal].needs:
+        for needed in _origin(signal).needs:
             workers[needed].feed(worker, deadline)
     uploads = any(signal in ENSEMBLE_SOURCES for signal in workers)
     allocate = client.allocate if client and uploads else None
-    luma = any(issubclass(LumaFrame, _SOURCES[signal].consumes) for signal in workers)
+    luma = any(issubclass(LumaFrame, _origin(signal).consumes) for signal in workers)
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
         try:
             media, incomplete = _decode(decoder, workers, deadline, on_progress)
@@ -126,7 +124,12 @@ def analyze(
 def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
     """What the analyzers read, and what the sources of that need."""
     read = {signal for analyzer in analyzers for signal in (*analyzer.requires, *analyzer.uses)}
-    return read | {needed for signal in read for needed in _SOURCES[signal].needs}
+    return read | {needed for signal in read for needed in _origin(signal).needs}
+
+
+def _origin(signal: type[Signal]) -> type[Source[Any]]:
+    """The kind of source that a signal comes from."""
+    return CPU_SOURCES.get(signal) or ENSEMBLE_SOURCES[signal]
 
 
 def _source(signal: type[Signal], client: InferenceClient | None, deadline: Deadline) -> Source[Any]:
@@ -162,7 +165,7 @@ def _decode(
         on_progress("decode", 1.0)
     media = decoder.facts()
     # A source that others feed has everything only when those are done.
-    fed = {kind: _SOURCES[kind].needs for kind in workers if _SOURCES[kind].needs}
+    fed = {kind: _origin(kind).needs for kind in workers if _origin(kind).needs}
     done = 0
     for kinds in (workers.keys() - fed.keys(), fed.keys()):
         for kind in kinds:
@@ -203,7 +206,7 @@ def _result(
         reason=incomplete,
         message=None if whole else f"{media.coverage:.0%} of the clip was analysed, {media.duration_seconds:.2f} s",
         models=tuple(dict.fromkeys(model for signal in read for model in signal.models)),
-        parameters={name: value for signal in read for name, value in _SOURCES[type(signal)].parameters.items()}
+        parameters={name: value for signal in read for name, value in _origin(type(signal)).parameters.items()}
         | dict(analyzer.parameters),
         inputs=Inputs(
             sampling=signals[0].sampling,
@@ -270,7 +273,7 @@ def _run_facts(analyzers: Sequence[Analyzer], profile: Profile, detail: Detail) 
         "biometrics": profile.biometrics,
         "detail": detail,
         "analyzers": {analyzer.name: [analyzer.version, dict(analyzer.parameters)] for analyzer in analyzers},
-        "sources": {signal.signal_name(): dict(_SOURCES[signal].parameters) for signal in _signals(analyzers)},
+        "sources": {signal.signal_name(): dict(_origin(signal).parameters) for signal in _signals(analyzers)},
     }
     return RunFacts(
         id=str(uuid.uuid4()),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import fields, replace
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -30,9 +32,7 @@ def run(clip, names=None, analyzers=None, **options):
     return pipeline.analyze(
         clip,
         analyzers=analyzers or pipeline.select(names),
-        profile=settings.profile("cpu"),
-        client=None,
-        **options,
+        **{"profile": settings.profile("cpu"), "client": None} | options,
     )
 
 
@@ -255,6 +255,76 @@ def test_a_server_is_asked_for_when_needed(clip):
     assert pipeline.needed_ensembles(pipeline.select(None)) == ("detections", "embeddings")
     with pytest.raises(UsageError, match="object_tracks"):
         run(clip, ["object_detection"])
+
+
+class Relay(ShotSource):
+    """Passes on the number of frames of every chunk."""
+
+    def push(self, part):
+        super().push(part)
+        self.emit(len(part.frames))
+
+
+class Counting(Source[int]):
+    """Counts what `Relay` passes on."""
+
+    consumes = int
+    needs = (Shots,)
+    read: ClassVar[list] = []
+
+    def start(self, header):
+        self.read.clear()
+
+    def push(self, part):
+        time.sleep(0.05)
+        self.read.append(part)
+
+    def finish(self, duration_seconds):
+        return FrameColors(sampling="FULL", sample_count=sum(self.read), **{name: np.empty(0) for name in ARRAYS})
+
+
+ARRAYS = [field.name for field in fields(FrameColors)][4:]
+
+
+def test_a_source_is_fed_by_another(clip, monkeypatch):
+    """It gets everything, though slower, and its feeder runs though no analyzer asked for that."""
+    monkeypatch.setitem(CPU_SOURCES, Shots, Relay)
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Counting)
+    count = toy(lambda colors: Finding(segments=(), summary=colors.sample_count), (FrameColors,))
+    results = run(clip, analyzers=(count,))
+    assert results.analyzers["toy"].summary == results.media.frame_count == 60
+    assert len(results.shots) == 2
+
+
+def test_a_fed_source_fails_with_its_feeder(clip, monkeypatch):
+    """What it got until then is no whole signal."""
+
+    class Breaking(Relay):
+        def push(self, part):
+            if part.first_index:
+                raise ModelUnavailable("gone in mid-clip")
+            super().push(part)
+
+    monkeypatch.setitem(CPU_SOURCES, Shots, Breaking)
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Counting)
+    found = run(clip, analyzers=(toy(lambda colors: None, (FrameColors,)),)).analyzers["toy"]
+    assert (found.status, found.reason, found.message) == ("failed", "model_unavailable", "gone in mid-clip")
+
+
+def test_without_biometrics_nobody_is_judged(clip, monkeypatch):
+    """What only biometric analyzers read is not computed, and the results say why there is nothing."""
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Failing)
+    monkeypatch.setattr(Failing, "pushed", 0)
+    judging = replace(toy(lambda colors: None, (FrameColors,)), is_biometric=True)
+    profile = settings.profile("cpu", biometrics=False)
+    results = run(clip, analyzers=(judging, *pipeline.select(["cut_analysis"])), profile=profile)
+    found = results.analyzers["toy"]
+    assert (found.status, found.reason) == ("skipped", "biometrics_off")
+    assert found.segments == ()
+    assert found.summary is None
+    assert Failing.pushed == 0
+    assert results.analyzers["cut_analysis"].status == "ok"
+    assert (results.run.biometrics, run(clip, ["cut_analysis"]).run.biometrics) == (False, True)
 
 
 def test_unknown_analyzer():

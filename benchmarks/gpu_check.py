@@ -2,7 +2,8 @@
 
 Each model is exported with random weights at its real size, verified on the CPU as every export is, and served alone by
 an embedded server, so that its memory is its own. What the server answers is then held to the upstream library by the
-model's own `verify`, with the exporter's bounds. A model that fails is reported, and the next one is measured.
+model's own `verify`, with the exporter's bounds. A model that fails is reported, and the next one is measured. At last
+all of them are served together, as in production: their memory, and the time of every ensemble.
 
     python -m benchmarks.gpu_check                  on a machine with a GPU: measures and writes gpu_check.json
     python -m benchmarks.gpu_check --profile cpu    the same steps without a GPU; writes nothing
@@ -20,37 +21,34 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import deque
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import milliseconds, record
+from benchmarks import record
+from benchmarks.asking import HEIGHT, IN_FLIGHT, WIDTH, Asking, Speed, measure_speed, sample, served
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
+from reelscope.errors import ReelscopeError
 from reelscope.inference import InferenceClient
-from reelscope.inference.memory import PlainBuffer
-from reelscope.types import WINDOW_FRAMES, FrameBuffer
+from reelscope.types import WINDOW_FRAMES
 from reelscope_export import paths, weights
-from reelscope_export.contract import Contract
+from reelscope_export.ensembles import ENSEMBLES
 from reelscope_export.export import Exporter
 from reelscope_export.paths import ModelSettings
-from reelscope_export.registry import load_module
-from reelscope_export.verify import Measure, Run
+from reelscope_export.registry import ADAPTERS, load_module
+from reelscope_export.verify import Measure
 
-HEIGHT, WIDTH = 1280, 720
-IN_FLIGHT = 4
-"""Windows under way at once where throughput is measured."""
-DEADLINE_SECONDS = 300.0
-"""For one answer; the first of a shape searches cuDNN's algorithms."""
 LIBRARIES = (
+    "easyocr",
+    "insightface",
     "nvidia-pytriton",
     "numpy",
+    "rapidocr",
     "onnx",
     "onnxruntime",
     "onnxruntime-gpu",
@@ -86,12 +84,9 @@ class Figures:
     """GPU memory of all its instances once loaded, above what was used before."""
     full_batch_mib: int | None = None
     """The same after full batches at every instance; arenas do not shrink."""
-    full_batch_frames: int | None = None
-    one_frame: dict[str, float] | None = None
-    window: dict[str, float] | None = None
-    """Of WINDOW_FRAMES frames in shared memory, one request at a time."""
-    frames_per_second: float | None = None
-    """With IN_FLIGHT windows under way."""
+    full_batch_rows: int | None = None
+    """Frames, or what else the model takes, in such a batch."""
+    speed: Speed | None = None
     parity: list[Measure] = field(default_factory=list)
     """Served answers against the upstream library."""
     error: str | None = None
@@ -120,61 +115,6 @@ def read_gpu() -> Gpu:
     return Gpu(name, driver, capability, int(total), int(used))
 
 
-def scene(rows: int) -> np.ndarray:
-    """Frames of large random squares, uint8 [rows,HEIGHT,WIDTH,3]."""
-    squares = np.random.default_rng(0).integers(0, 256, (rows, HEIGHT // 80, WIDTH // 80, 3), dtype=np.uint8)
-    return squares.repeat(80, axis=1).repeat(80, axis=2)
-
-
-def served(client: InferenceClient, contract: Contract) -> Run:
-    """What the server answers for a model, in the form that `verify` compares; at most WINDOW_FRAMES rows."""
-    outputs = [tensor.name for tensor in contract.all_outputs]
-
-    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
-        buffer = client.allocate(*batch.shape[1:3])
-        buffer.array[: len(batch)] = batch
-        try:
-            return client.submit(contract.name, buffer, len(batch), outputs, DEADLINE_SECONDS).result()
-        finally:
-            buffer.close()
-
-    return run
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """Requests to one model for all that it answers but its provenance."""
-
-    client: InferenceClient
-    model: str
-    outputs: tuple[str, ...]
-
-    def several(self, buffer: FrameBuffer, rows: int, count: int, in_flight: int) -> None:
-        """Send `count` requests over the same frames, `in_flight` at once, and wait for the answers."""
-        pending: deque[Any] = deque()
-        for _ in range(count):
-            if len(pending) == in_flight:
-                pending.popleft().result()
-            pending.append(self.client.submit(self.model, buffer, rows, self.outputs, DEADLINE_SECONDS))
-        while pending:
-            pending.popleft().result()
-
-
-def measure_speed(asking: Asking, figures: Figures, repeats: int) -> None:
-    """One frame, one window, and windows in flight, from shared memory."""
-    window = asking.client.allocate(HEIGHT, WIDTH)
-    window.array[:] = scene(WINDOW_FRAMES)
-    assert asking.client.uses_shared_memory
-    for rows in (1, WINDOW_FRAMES):
-        asking.several(window, rows, IN_FLIGHT, IN_FLIGHT)  # each instance searches its algorithms for each shape
-    figures.one_frame = milliseconds(lambda: asking.several(window, 1, 1, 1), repeats)
-    figures.window = milliseconds(lambda: asking.several(window, WINDOW_FRAMES, 1, 1), repeats)
-    began = time.perf_counter()
-    asking.several(window, WINDOW_FRAMES, repeats, IN_FLIGHT)
-    figures.frames_per_second = repeats * WINDOW_FRAMES / (time.perf_counter() - began)
-    window.close()
-
-
 def check(chosen: ModelSettings, exporter: Exporter, idle: Gpu | None, repeats: int) -> Figures:
     """Export, load, measure and compare one model; `idle` is the GPU before, None measures no GPU memory."""
     figures = Figures(chosen.variant, chosen.precision)
@@ -200,14 +140,14 @@ def check(chosen: ModelSettings, exporter: Exporter, idle: Gpu | None, repeats: 
         ):
             figures.instances = server.models[0].config["instance_group"]
             figures.loaded_mib = used_mib()
-            asking = Asking(client, chosen.model, tuple(tensor.name for tensor in module.CONTRACT.outputs))
-            rows = figures.full_batch_frames = chosen.max_batch_size
-            batch = PlainBuffer((rows, HEIGHT, WIDTH, 3))
-            batch.array[:] = scene(rows)
+            contract = module.CONTRACT
+            asking = Asking(client, chosen.model, tuple(tensor.name for tensor in contract.outputs))
+            rows = figures.full_batch_rows = chosen.max_batch_size if contract.batched else WINDOW_FRAMES
+            full = {each.name: sample(each, rows, batched=contract.batched) for each in contract.inputs}
             at_once = 2 * chosen.instance_count  # so that every instance gets one
-            asking.several(batch, rows, at_once, at_once)
+            asking.several(full, at_once, at_once)
             figures.full_batch_mib = used_mib()
-            measure_speed(asking, figures, repeats)
+            figures.speed = measure_speed(asking, contract.inputs, batched=contract.batched, repeats=repeats)
             figures.parity = list(
                 module.verify(
                     served(client, module.CONTRACT),
@@ -223,20 +163,75 @@ def check(chosen: ModelSettings, exporter: Exporter, idle: Gpu | None, repeats: 
     return figures
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """All models of the profile in one server."""
+
+    loaded_mib: int | None
+    """GPU memory once everything is loaded, above what was used before."""
+    used_mib: int | None
+    """The same after windows through every ensemble."""
+    failed: dict[str, str]
+    """Models and ensembles that were not served, or failed when asked, and why."""
+    ensembles: dict[str, Speed]
+
+
+def check_together(profile: settings.Profile, idle: Gpu | None, repeats: int) -> Together:
+    """Serve every model that was exported, and time every ensemble."""
+
+    def used_mib() -> int | None:
+        return read_gpu().used_mib - idle.used_mib if idle else None
+
+    speeds, contracts = {}, {each.name: each for each in ENSEMBLES}
+    with EmbeddedServer(profile) as server, InferenceClient(server.grpc_url) as client:
+        loaded = used_mib()
+        failed = {name: str(error) for name, error in server.failed.items()}
+        for model in server.models:
+            if not model.steps or model.name in failed:
+                continue
+            outputs = tuple(each["name"] for each in model.config["output"] if not each["name"].endswith("_provenance"))
+            ensemble = contracts[model.name]
+            try:
+                speeds[model.name] = measure_speed(
+                    Asking(client, model.name, outputs),
+                    ensemble.inputs,
+                    batched=ensemble.max_batch_size > 0,
+                    repeats=repeats,
+                )
+            except ReelscopeError as error:
+                failed[model.name] = str(error)
+        return Together(loaded, used_mib(), failed, speeds)
+
+
 def table(checked: dict[str, Figures]) -> Table:
     """One row per model; - is what was not measured."""
-    shown = Table("model", "load s", "MiB", f"1, {WINDOW_FRAMES} frames ms", "frames/s", "served against upstream")
+    shown = Table("model", "load s", "MiB", f"1, {WINDOW_FRAMES} rows ms", "rows/s", "served against upstream")
     for name, figures in checked.items():
-        times = [_number(each["p50_ms"] if each else None, 1) for each in (figures.one_frame, figures.window)]
+        speed = figures.speed
+        times = [
+            _number(each["p50_ms"] if each else None, 1) for each in (speed and speed.one_row, speed and speed.window)
+        ]
         verdicts = [f"{measure}{'' if measure.passed else ' BROKEN'}" for measure in figures.parity]
         shown.add_row(
             f"{name}\n{figures.variant} {figures.precision}",
             _number(figures.load_seconds, 1),
             f"{_number(figures.loaded_mib)}\nfull {_number(figures.full_batch_mib)}",
             "\n".join(times),
-            _number(figures.frames_per_second),
+            _number(speed.rows_per_second if speed else None),
             "\n".join([*verdicts, *([figures.error] if figures.error else [])]),
         )
+    return shown
+
+
+def ensemble_table(together: Together) -> Table:
+    """One row per ensemble, and the memory of all of them."""
+    title = f"all models in one server: {_number(together.loaded_mib)} MiB loaded, {_number(together.used_mib)} used"
+    shown = Table("ensemble", "1 row ms", f"{WINDOW_FRAMES} rows ms", "rows/s", title=title)
+    for name, speed in together.ensembles.items():
+        times = (_number(each["p50_ms"], 1) for each in (speed.one_row, speed.window))
+        shown.add_row(name, *times, _number(speed.rows_per_second))
+    for name, reason in together.failed.items():
+        shown.add_row(name, f"FAILED: {reason}")
     return shown
 
 
@@ -273,9 +268,12 @@ def main(arguments: list[str] | None = None) -> int:
         checked = {
             model: check(paths.model_settings(profiles, profile.name, model), exporter, gpu, options.repeats)
             for model in profile.models
+            if model not in ADAPTERS
         }
+        together = check_together(profile, gpu, options.repeats)
     console.print(table(checked))
-    passed = all(figures.passed for figures in checked.values())
+    console.print(ensemble_table(together))
+    passed = all(figures.passed for figures in checked.values()) and not together.failed
     if gpu:
         about = {
             "profile": profile.name,
@@ -286,7 +284,9 @@ def main(arguments: list[str] | None = None) -> int:
         }
         commit = {"commit": options.commit} if options.commit else {}
         models = {name: figures.to_json() for name, figures in checked.items()}
-        path = record("gpu_check", {**commit, **about, "models": models, "passed": passed})
+        path = record(
+            "gpu_check", {**commit, **about, "models": models, "together": asdict(together), "passed": passed}
+        )
         console.print(f"{gpu.name}, driver {gpu.driver}; written to {path}", highlight=False, soft_wrap=True)
     else:
         console.print("no GPU in this profile: nothing is written")

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import gpu_check
+from benchmarks import asking, gpu_check
 from reelscope import settings
+from reelscope_export.ensembles import ENSEMBLES
+from reelscope_export.registry import ADAPTERS
 from reelscope_export.verify import Measure
 
 SMI = """#!/bin/sh
@@ -19,6 +21,11 @@ echo "$1" > {called}
 echo 'NVIDIA H200, 580.159.04, 9.0, 143771, 512'
 echo 'NVIDIA H200, 580.159.04, 9.0, 143771, 7'
 """
+SPEED = gpu_check.Speed(
+    {"p50_ms": 4.44, "min_ms": 4.0, "max_ms": 5.0, "repeats": 20},
+    {"p50_ms": 21.16, "min_ms": 20.0, "max_ms": 25.0, "repeats": 20},
+    1234.5,
+)
 MATCHED = Measure("matched", 0.99, 0.98, at_least=True)
 
 
@@ -41,10 +48,8 @@ def measured(**changes: object) -> gpu_check.Figures:
         "load_seconds": 2.25,
         "loaded_mib": 1500,
         "full_batch_mib": 6100,
-        "full_batch_frames": 32,
-        "one_frame": {"p50_ms": 4.44, "min_ms": 4.0, "max_ms": 5.0, "repeats": 20},
-        "window": {"p50_ms": 21.16, "min_ms": 20.0, "max_ms": 25.0, "repeats": 20},
-        "frames_per_second": 1234.5,
+        "full_batch_rows": 32,
+        "speed": SPEED,
         "parity": [MATCHED],
     }
     return gpu_check.Figures("yolov8m", "fp16", **(fields | changes))
@@ -90,7 +95,7 @@ def test_it_passes_only_when_all_was_compared_and_kept(changes: dict, passed: bo
 def test_json_holds_figures_and_verdicts() -> None:
     broken = Measure("box difference", math.inf, 0.05, "px")
     written = json.loads(json.dumps(measured(parity=[MATCHED, broken]).to_json(), allow_nan=False))
-    assert written["window"]["p50_ms"] == 21.16
+    assert written["speed"]["window"]["p50_ms"] == 21.16
     assert (written["loaded_mib"], written["full_batch_mib"]) == (1500, 6100)
     assert written["parity"] == [
         {"name": "matched", "value": 0.99, "bound": 0.98, "unit": "", "at_least": True, "passed": True},
@@ -107,10 +112,8 @@ def test_what_was_not_measured_is_null() -> None:
         "load_seconds",
         "loaded_mib",
         "full_batch_mib",
-        "full_batch_frames",
-        "one_frame",
-        "window",
-        "frames_per_second",
+        "full_batch_rows",
+        "speed",
     }
     assert written["passed"] is False
 
@@ -128,12 +131,42 @@ def test_the_table_shows_figures_and_what_broke() -> None:
     assert max(map(len, printed(checked, 80).splitlines())) <= 80
 
 
-def test_a_scene_is_one_window_of_squares() -> None:
-    frames = gpu_check.scene(2)
+def test_a_scene_is_of_squares() -> None:
+    frames = asking.scene(2)
     assert frames.shape == (2, 1280, 720, 3)
     assert frames.dtype == "uint8"
     assert (frames[:, :80, :80] == frames[:, :1, :1]).all()
     assert len({tuple(colour) for colour in frames[0].reshape(-1, 3)}) > 100
+
+
+@pytest.mark.parametrize("name", [each.name for each in ENSEMBLES])
+def test_samples_are_what_an_ensemble_takes(name: str) -> None:
+    ensemble = next(each for each in ENSEMBLES if each.name == name)
+    batched = ensemble.max_batch_size > 0
+    types = {"TYPE_UINT8": "uint8", "TYPE_INT32": "int32", "TYPE_FP32": "float32"}
+    for tensor in ensemble.inputs:
+        found = asking.sample(tensor, 3, batched=batched)
+        assert found.dtype == types[tensor.data_type]
+        dims = tensor.dims if batched else tensor.dims[1:]
+        assert all(dim in (-1, size) for dim, size in zip(dims, found.shape[1:], strict=True)), tensor
+        assert len(found) == 3
+        if tensor.name == "boxes_xyxy":
+            assert ((found[..., 2:] > found[..., :2]) & (found[..., 2:] <= 1)).all()
+
+
+def test_the_ensembles_table_shows_figures_and_what_failed() -> None:
+    together = gpu_check.Together(21_000, 33_000, {"faces": "faces needs face_attributes"}, {"detections": SPEED})
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(gpu_check.ensemble_table(together))
+    for expected in (
+        "21000 MiB loaded, 33000 used",
+        "detections",
+        "4.4",
+        "21.2",
+        "FAILED: faces needs face_attributes",
+    ):
+        assert expected in capture.get()
 
 
 @pytest.mark.slow
@@ -150,7 +183,8 @@ def test_every_step_runs_on_the_cpu(
     shown = capsys.readouterr().out
     assert status == 0, shown
     for model in settings.profile("cpu").models:
-        assert model in shown
-    assert shown.count("batch to singles") == len(settings.profile("cpu").models)
+        assert model in ADAPTERS or model in shown
+    for ensemble in ENSEMBLES:
+        assert ensemble.name in shown
     assert "nothing is written" in shown
     assert (results.read_bytes() if results.exists() else None) == before

@@ -8,9 +8,11 @@ less than the sources here: no tracking, no flash veto, no label probabilities, 
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +21,22 @@ import torch
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
-from reelscope.signals import FrameColors, FrameEmbeddings, FrameQuality, ObjectTracks, PointFlow, Shots, Signal
+from reelscope.signals import (
+    Faces,
+    FrameColors,
+    FrameEmbeddings,
+    FrameQuality,
+    ObjectTracks,
+    PointFlow,
+    Poses,
+    SceneLabels,
+    Shots,
+    Signal,
+    TextRegions,
+)
 from reelscope.types import fitted_size
-from reelscope_export import embedding_clip, object_yolov8
+from reelscope_export import embedding_clip
+from reelscope_export.registry import load_module
 
 Task = Callable[[], object]
 Frame = NDArray[np.uint8]
@@ -43,15 +58,13 @@ def shown(clip: Path, rate: Fraction) -> Iterator[Frame]:
     capture.release()
 
 
-def tasks(
-    clip: Path, base_rate: Fraction, weights: Mapping[type[Signal], Path], threads: int
-) -> dict[type[Signal], Task]:
+def tasks(clip: Path, base_rate: Fraction, weights: Mapping[str, Path], threads: int) -> dict[type[Signal], Task]:
     """One task per signal that a plain script can read, ready to be timed.
 
     Args:
         clip: a clip of constant frame rate.
         base_rate: frames per second of the detector; the others follow as the sources' rates do.
-        weights: file of weights of every signal that comes from a model.
+        weights: file of weights of every model that answered, by its name in the repository.
         threads: of torch.
     """
     found: dict[type[Signal], Task] = {
@@ -60,32 +73,86 @@ def tasks(
         FrameQuality: lambda: [_quality(frame) for frame in shown(clip, base_rate / 2)],
         PointFlow: lambda: _camera(clip),
     }
-    if ObjectTracks in weights:
-        detector = object_yolov8.load(weights[ObjectTracks])
+    for signal, make, model, divisor in (
+        (ObjectTracks, _detector, "object_yolov8", 1),
+        (Poses, _detector, "pose_yolov8", 1),
+        (FrameEmbeddings, _embedder, "embedding_clip", 4),
+        (SceneLabels, _segmenter, "segmentation_segformer", 4),
+        (Faces, _face_analysis, "face_detection_scrfd", 1),
+        (TextRegions, _reader, "text_detection_ppocr", 2),
+    ):
+        if model in weights:
+            look = make(weights, model)
 
-        def detect() -> object:
-            torch.set_num_threads(threads)  # ultralytics takes one thread less than there are cores
-            options = {"imgsz": object_yolov8.SIDE_PX, "rect": False, "device": "cpu", "verbose": False}
-            return [detector.predict(frame, **options) for frame in shown(clip, base_rate)]
+            def run(look: Callable[[Frame], object] = look, rate: Fraction = base_rate / divisor) -> object:
+                torch.set_num_threads(threads)  # ultralytics takes one thread less than there are cores
+                with torch.no_grad():
+                    return [look(frame) for frame in shown(clip, rate)]
 
-        found[ObjectTracks] = detect
-    if FrameEmbeddings in weights:
-        checkpoint = embedding_clip.load(weights[FrameEmbeddings])
-
-        def embed() -> object:
-            torch.set_num_threads(threads)
-            with torch.no_grad():
-                return [_embedding(checkpoint, frame) for frame in shown(clip, base_rate / 4)]
-
-        found[FrameEmbeddings] = embed
+            found[signal] = run
     return found
 
 
-def _embedding(checkpoint: embedding_clip.Checkpoint, frame: Frame) -> object:
+def _detector(weights: Mapping[str, Path], model: str) -> Callable[[Frame], object]:
+    detector = load_module(model).load(weights[model])  # type: ignore[attr-defined]
+    options = {"imgsz": 640, "rect": False, "device": "cpu", "verbose": False}
+    return lambda frame: detector.predict(frame, **options)
+
+
+def _embedder(weights: Mapping[str, Path], model: str) -> Callable[[Frame], object]:
+    checkpoint = embedding_clip.load(weights[model])
+    return lambda frame: _embedding(checkpoint, frame)
+
+
+def _segmenter(weights: Mapping[str, Path], model: str) -> Callable[[Frame], object]:
+    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+    folder = weights[model].parent
+    network = SegformerForSemanticSegmentation.from_pretrained(folder).eval()
+    processor = SegformerImageProcessor.from_pretrained(folder)
+    return lambda frame: network(**processor(images=_picture(frame), return_tensors="pt")).logits.argmax(1)
+
+
+def _face_analysis(weights: Mapping[str, Path], model: str) -> Callable[[Frame], object]:
+    """InsightFace's own pipeline, and the expression of every face's aligned crop."""
+    import onnxruntime
+    from insightface.app import FaceAnalysis
+    from insightface.utils import face_align
+
+    root = Path(tempfile.mkdtemp())
+    pack = root / "models" / "pack"
+    pack.mkdir(parents=True)
+    for name in (model, "face_attributes", "face_landmarks"):
+        (pack / weights[name].name).symlink_to(weights[name])
+    analysis = FaceAnalysis(name="pack", root=str(root), providers=["CPUExecutionProvider"])
+    analysis.prepare(ctx_id=-1, det_size=(640, 640))
+    expression = onnxruntime.InferenceSession(str(weights["face_expression"]), providers=["CPUExecutionProvider"])
+
+    def look(frame: Frame) -> object:
+        faces = analysis.get(frame)
+        for face in faces:
+            crop = face_align.norm_crop(frame, face.kps, image_size=224)[..., ::-1]
+            pixels = (crop / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+            expression.run(None, {expression.get_inputs()[0].name: pixels.transpose(2, 0, 1)[None].astype(np.float32)})
+        return faces
+
+    return look
+
+
+def _reader(weights: Mapping[str, Path], model: str) -> Callable[[Frame], object]:
+    from rapidocr import RapidOCR
+
+    return RapidOCR(params={"Global.log_level": "critical"})
+
+
+def _picture(frame: Frame) -> Any:
     from PIL import Image
 
-    picture = Image.fromarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-    return checkpoint.network.get_image_features(**checkpoint.processor(images=picture, return_tensors="pt"))
+    return Image.fromarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+
+
+def _embedding(checkpoint: embedding_clip.Checkpoint, frame: Frame) -> object:
+    return checkpoint.network.get_image_features(**checkpoint.processor(images=_picture(frame), return_tensors="pt"))
 
 
 def _fitted(frame: Frame, long_side_px: int) -> Frame:

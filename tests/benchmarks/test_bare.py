@@ -1,0 +1,37 @@
+"""Models without Triton answer as they do on the server: the same bits, for graphs, ensembles and Python models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.asking import sample
+from benchmarks.bare import BareModels
+
+from reelscope import settings
+from reelscope.embedded import EmbeddedServer
+from reelscope.inference import InferenceClient
+from reelscope_export.ensembles import ENSEMBLES
+
+
+@pytest.fixture(scope="module")
+def served(built_repository, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REELSCOPE_REPOSITORY", str(built_repository))
+        patch.setenv("REELSCOPE_STATE", str(tmp_path_factory.mktemp("state")))
+        with EmbeddedServer(settings.profile("cpu")) as server, InferenceClient(server.grpc_url) as client:
+            assert not server.failed
+            yield client, BareModels(server.models)
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=lambda each: each.name)
+def test_an_ensemble_answers_as_on_the_server(served, ensemble):
+    client, bare = served
+    inputs = {each.name: sample(each, 2, batched=ensemble.max_batch_size > 0) for each in ensemble.inputs}
+    names = [output["name"] for output in bare._models[ensemble.name].config["output"]]
+    expected = client.ask(ensemble.name, inputs, names, 120).result()
+    found = bare.infer(ensemble.name, inputs, names)
+    assert found.keys() == expected.keys() == set(names)
+    for name in names:
+        if expected[name].dtype == object:
+            continue  # strings are bytes on the wire, and text in onnxruntime
+        assert np.array_equal(found[name], expected[name], equal_nan=True), name

@@ -1,6 +1,6 @@
 """The models of a deployment without Triton: the same graphs, in sessions opened as the server opens them.
 
-What a request costs here is what the networks, and the code between them, cost; the rest of what it costs on a server is
+What a request costs here is what the networks, and the code between them, cost; what it costs more on a server is
 transport and scheduling. Ensembles run step by step; Python models run in this process, on a stand-in for the few
 things of `triton_python_backend_utils` that they use.
 """
@@ -20,6 +20,8 @@ from reelscope import settings
 from reelscope.embedded.deployment import ServedModel
 
 Arrays = Mapping[str, np.ndarray]
+Infer = Callable[[Arrays, Iterable[str]], dict[str, np.ndarray]]
+"""Inputs by name, and the outputs wanted, to the outputs by name."""
 
 
 class BareModels:
@@ -28,19 +30,20 @@ class BareModels:
     def __init__(self, models: Iterable[ServedModel]) -> None:
         """Open nothing yet: a model is opened when it is first asked."""
         self._models = {model.name: model for model in models}
-        self._opened: dict[str, Callable[[Arrays, Iterable[str]], dict[str, np.ndarray]]] = {}
+        self._opened: dict[str, Infer] = {}
 
     def infer(self, name: str, inputs: Arrays, outputs: Iterable[str]) -> dict[str, np.ndarray]:
         """Answer a request: the wanted outputs by name."""
         if name not in self._opened:
-            model = self._models[name]
-            open_model = (
-                self._ensemble if model.steps else self._python if model.config["backend"] == "python" else _graph
-            )
-            self._opened[name] = open_model(model)
+            self._opened[name] = self._open(self._models[name])
         return self._opened[name](inputs, outputs)
 
-    def _ensemble(self, model: ServedModel) -> Callable[[Arrays, Iterable[str]], dict[str, np.ndarray]]:
+    def _open(self, model: ServedModel) -> Infer:
+        if model.steps:
+            return self._ensemble(model)
+        return self._python(model) if model.config["backend"] == "python" else _graph(model)
+
+    def _ensemble(self, model: ServedModel) -> Infer:
         steps = model.config["ensemble_scheduling"]["step"]
 
         def run(inputs: Arrays, outputs: Iterable[str]) -> dict[str, np.ndarray]:
@@ -53,7 +56,7 @@ class BareModels:
 
         return run
 
-    def _python(self, model: ServedModel) -> Callable[[Arrays, Iterable[str]], dict[str, np.ndarray]]:
+    def _python(self, model: ServedModel) -> Infer:
         folder = model.folder / model.versions[-1]
         sys.modules["triton_python_backend_utils"] = self._backend_utils()
         sys.path.insert(0, str(folder))
@@ -101,7 +104,7 @@ class BareModels:
         return module
 
 
-def _graph(model: ServedModel) -> Callable[[Arrays, Iterable[str]], dict[str, np.ndarray]]:
+def _graph(model: ServedModel) -> Infer:
     """A session as the server's backend opens it."""
     backend = str(settings.deployment_root() / "server" / "backends" / "onnxruntime")
     if backend not in sys.path:

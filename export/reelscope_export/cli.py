@@ -33,8 +33,8 @@ _EPILOG = """
 [bold]REELSCOPE_REPOSITORY[/bold]: where to build.
 [bold]REELSCOPE_WEIGHTS[/bold]: cache of weights; without a network, put checkpoints there.
 
-[bold]Exit codes[/bold]: 0 all in place; 1 an export failed, its old file stays;
-2 wrong usage.
+[bold]Exit codes[/bold]: 0 all in place; 1 an export failed: its old file stays,
+and the other models are built all the same; 2 wrong usage.
 """
 
 
@@ -79,6 +79,7 @@ def export(
     the library that the weights come from. A second run builds what changed.
     """
     outcomes: list[Outcome] = []
+    failures: list[ExportError] = []
     try:
         profiles = paths.read_profiles()
         names = _chosen(model, every, tuple(paths.profile_table(profiles, profile)["models"]))
@@ -93,13 +94,20 @@ def export(
             candidate=candidate,
             report=_report,
         )
-        outcomes.extend(exporter.export(each) for each in settings)
+        for each in settings:
+            try:
+                outcomes.append(exporter.export(each))
+            except ExportError as exc:
+                _print_error(exc)
+                failures.append(exc)
     except ExportError as exc:
-        _console.print(f"[red]{exc.code}[/red]: {exc}", highlight=False, soft_wrap=True)
-        raise typer.Exit(exc.exit_code) from exc
+        _print_error(exc)
+        failures.append(exc)
     finally:
         if outcomes:
             _print_table(outcomes)
+    if failures:
+        raise typer.Exit(failures[0].exit_code)
 
 
 def _chosen(model: str | None, every: bool, served: tuple[str, ...]) -> tuple[str, ...]:
@@ -108,6 +116,10 @@ def _chosen(model: str | None, every: bool, served: tuple[str, ...]) -> tuple[st
     if model in ADAPTERS:
         raise UsageError(f"{model} is served by its committed 1/model.py: there is nothing to build")
     return tuple(name for name in MODELS if name in served) if model is None else (model,)
+
+
+def _print_error(error: ExportError) -> None:
+    _console.print(f"[red]{error.code}[/red]: {error}", highlight=False, soft_wrap=True)
 
 
 def _report(line: str) -> None:

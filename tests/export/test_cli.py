@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from reelscope_export import fingerprint, paths
 from reelscope_export.cli import app
-from reelscope_export.export import Outcome
+from reelscope_export.errors import WeightsUnavailable
+from reelscope_export.export import Exporter, Outcome
+from reelscope_export.paths import ModelSettings
 from reelscope_export.registry import MODELS
 
 
@@ -34,6 +36,7 @@ def test_help_teaches() -> None:
         ((), 2, "give --all"),
         (("object_yolov8", "--all"), 2, "give --all"),
         (("object_yolov99",), 2, "unknown_model"),
+        (("text_reader",), 2, "nothing to build"),
         (("--all", "--profile", "toaster"), 2, "unknown_profile"),
         (("--all", "--weights", "imagined"), 2, "imagined"),
     ],
@@ -58,6 +61,19 @@ def _no_network(url: str, target: Path, *, report: object) -> None:
     from reelscope_export.download import Offline
 
     raise Offline("no network: refused")
+
+
+def test_one_failure_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each names itself; the exit code is a failure's."""
+
+    def export(self: Exporter, settings: ModelSettings) -> Outcome:
+        raise WeightsUnavailable(f"{settings.model}: nothing there")
+
+    monkeypatch.setattr(Exporter, "export", export)
+    result = _run("--all", "--weights", "random")
+    assert result.exit_code == 1
+    built = [model for model in MODELS if model in paths.read_profiles()["cpu"]["models"]]
+    assert result.output.splitlines() == [f"weights_unavailable: {model}: nothing there" for model in built]
 
 
 def test_doing_nothing_is_quick(built: Outcome) -> None:

@@ -2,7 +2,8 @@
 
 Exits with 1 when model-free truth is missed: every shot boundary to the frame, the flash as no cut, the palette card to
 dE00 <= 2 and shares +-0.02, the camera of every shot (pan and tilt +-5 % or +-0.5 % of the side per second, zoom
-+-0.01, roll +-0.5 degrees per second). What needs trained weights is shown, and judged only when the results had them.
++-0.01, roll +-0.5 degrees per second), overlaid text to the letter and +-0.25 s. What needs trained weights is shown, and
+judged only when the results had them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,7 @@ from reelscope.settings import labels
 MAX_DELTA_E = 2.0
 MAX_SHARE_ERROR = 0.02
 MAX_TIME_ERROR_SECONDS = 1 / 30
+MAX_TEXT_TIME_ERROR_SECONDS = 0.25
 MAX_ZOOM_ERROR = 0.01
 MAX_ROLL_ERROR_DEGREES = 0.5
 
@@ -36,7 +39,7 @@ class Row(NamedTuple):
 
 def compare(results: dict[str, Any], truth: dict[str, Any]) -> list[Row]:
     """One row per fact of the truth file that today's analyzers speak of."""
-    return [row for facts in (_shots, _flashes, _palettes, _camera, _objects) for row in facts(results, truth)]
+    return [row for facts in (_shots, _flashes, _palettes, _camera, _texts, _objects) for row in facts(results, truth)]
 
 
 def _shots(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
@@ -107,6 +110,28 @@ def _camera(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
 
 def _moves(pan: float, tilt: float, zoom: float, roll: float) -> str:
     return f"{pan:+.1f} %W/s {tilt:+.1f} %H/s x{zoom:.3f} {roll:+.1f} deg/s"
+
+
+def _texts(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    """Every overlaid line by the segment that reads most like it and comes when it does."""
+    analyzer = results["analyzers"]["text_overlay"]
+    trained = bool(analyzer["models"]) and all(model["trained"] for model in analyzer["models"])
+    for line in truth["text"]:
+        times = line["start_seconds"], line["end_seconds"]
+
+        def distance(segment: dict[str, Any], line: dict[str, Any] = line) -> float:
+            likeness = SequenceMatcher(None, segment["data"]["text"], line["text"], autojunk=False).ratio()
+            return abs(segment["start"] - line["start_seconds"]) - 10 * likeness
+
+        said = "{} {:.2f}-{:.2f} s"
+        found = min(analyzer["segments"], key=distance, default=None)
+        if found is None:
+            yield Row("text", said.format(line["text"], *times), "nothing read", False if trained else None)
+            continue
+        late = max(abs(found["start"] - times[0]), abs(found["end"] - times[1]))
+        is_right = found["data"]["text"] == line["text"] and late <= MAX_TEXT_TIME_ERROR_SECONDS
+        actual = said.format(found["data"]["text"], found["start"], found["end"])
+        yield Row("text", said.format(line["text"], *times), actual, is_right if trained else None)
 
 
 def _objects(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:

@@ -54,6 +54,12 @@ class Poses(Signal):
     duration_seconds: float
     """Duration of the clip."""
 
+    @property
+    def step_seconds(self) -> float:
+        """Time that one sampled frame stands for."""
+        assert self.sampling_fps is not None
+        return 1 / self.sampling_fps
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faces(Signal):

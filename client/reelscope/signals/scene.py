@@ -19,11 +19,15 @@ class SceneLabels(Signal):
     labels: tuple[str, ...]
     """150 class names."""
     areas: NDArray[np.float32]
-    """[n, 150] share of the frame, 0-1; each row sums to 1."""
+    """[n, 150] share of the picture within its black bars, 0-1; each row sums to 1."""
     map_height: int
     """Rows of a label map; it covers the whole frame, whatever the frame's shape."""
     map_width: int
     """Columns of a label map."""
+    picture_rows: slice
+    """Rows of the label maps that the picture fills; black bars lie above and below."""
+    picture_columns: slice
+    """Columns of the label maps that the picture fills; black bars lie left and right."""
     runs: tuple[tuple[NDArray[np.uint8], NDArray[np.int32]], ...]
     """n label maps, run-length coded in column order, as COCO codes masks: labels of the runs, and their lengths."""
     laplacian_energy: NDArray[np.float64]

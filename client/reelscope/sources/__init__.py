@@ -3,14 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reelscope.signals import FrameColors, FrameEmbeddings, FrameQuality, ObjectTracks, PointFlow, Shots, Signal
+from reelscope.signals import (
+    FrameColors,
+    FrameEmbeddings,
+    FrameQuality,
+    ObjectTracks,
+    PointFlow,
+    Poses,
+    SceneLabels,
+    Shots,
+    Signal,
+)
 from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
 from reelscope.sources.embeddings import EmbeddingSource
 from reelscope.sources.ensemble import AskingSource
 from reelscope.sources.flow import FlowSource
 from reelscope.sources.objects import ObjectSource
+from reelscope.sources.poses import PoseSource
 from reelscope.sources.quality import QualitySource
+from reelscope.sources.scene_labels import SceneLabelSource
 from reelscope.sources.shots import ShotSource
 
 CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
@@ -24,5 +36,7 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
 ENSEMBLE_SOURCES: Mapping[type[Signal], type[AskingSource[Any]]] = {
     FrameEmbeddings: EmbeddingSource,
     ObjectTracks: ObjectSource,
+    Poses: PoseSource,
+    SceneLabels: SceneLabelSource,
 }
 """Signals that a Triton ensemble answers."""

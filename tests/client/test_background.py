@@ -1,0 +1,522 @@
+"""Background segmentation on injected label maps: areas, masks, changes, clutter, bokeh; and the source of the maps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from feeding import PROVENANCE, header
+from skeletons import tracks
+
+from reelscope import results
+from reelscope.analyzers import background_segmentation
+from reelscope.analyzers.background_segmentation import BackgroundSummary
+from reelscope.analyzers.coco_masks import CocoMask, encoded
+from reelscope.errors import ModelUnavailable
+from reelscope.signals import SceneLabels
+from reelscope.sources import scene_labels
+from reelscope.sources.scene_labels import SceneLabelSource
+from reelscope.types import WINDOW_FRAMES, Deadline, ExtraWindow, Window
+
+LABELS = ("wall", "building", "sky", "floor", "tree", "grass", "person", *(f"thing-{k}" for k in range(143)))
+WALL, BUILDING, SKY, FLOOR, TREE, GRASS, PERSON = range(7)
+WHOLE = slice(0, 128)
+
+
+def room(person=0.0, center=(64, 64)) -> np.ndarray:
+    """Label map of a wall over a floor, with a square person whose side is `person` of the map."""
+    label_map = np.full((128, 128), WALL, np.uint8)
+    label_map[96:] = FLOOR
+    half = round(64 * person)
+    label_map[center[0] - half : center[0] + half, center[1] - half : center[1] + half] = PERSON
+    return label_map
+
+
+def park(person=0.0) -> np.ndarray:
+    label_map = room(person)
+    return np.where(label_map == WALL, TREE, np.where(label_map == FLOOR, GRASS, label_map)).astype(np.uint8)
+
+
+def areas(cells) -> np.ndarray:
+    return np.bincount(cells.ravel(), minlength=150) / cells.size
+
+
+def scene(label_maps, rate=2.5, *, times=None, duration=None, energies=None, trained=True, picture=(WHOLE, WHOLE)):
+    """Signal of label maps [128, 128]."""
+    times = np.arange(len(label_maps)) / rate if times is None else np.array(times)
+    return SceneLabels(
+        sampling="F2.5",
+        sampling_fps=rate,
+        sample_count=len(label_maps),
+        models=(replace(PROVENANCE, name="segmentation_segformer", ensemble="scene_labels", trained=trained),),
+        times_seconds=times,
+        labels=LABELS,
+        areas=np.array(
+            [
+                np.bincount(label_map[picture].ravel(), minlength=150) / label_map[picture].size
+                for label_map in label_maps
+            ],
+            np.float32,
+        ).reshape(-1, 150),
+        map_height=128,
+        map_width=128,
+        picture_rows=picture[0],
+        picture_columns=picture[1],
+        runs=tuple(scene_labels._runs(label_map) for label_map in label_maps),
+        laplacian_energy=np.full((len(label_maps), 2), np.nan) if energies is None else np.array(energies, float),
+        duration_seconds=len(label_maps) / rate if duration is None else duration,
+    )
+
+
+def decoded(mask: CocoMask) -> np.ndarray:
+    """The mask of COCO's compressed text, read as its format is published."""
+    lengths, k = [], 0
+    while k < len(mask.counts):
+        number, group, more = 0, 0, True
+        while more:
+            code = ord(mask.counts[k]) - 48
+            number |= (code & 31) << (5 * group)
+            more = bool(code & 32)
+            k, group = k + 1, group + 1
+            if not more and code & 16:
+                number |= -1 << (5 * group)
+        lengths.append(number + (lengths[-2] if len(lengths) > 2 else 0))
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths).reshape(mask.size[::-1]).T
+
+
+def test_masks_are_cocos():
+    """Texts that COCO's own tools write for these run lengths."""
+    for lengths, size, text in (
+        ([6, 1, 40, 4, 5, 4, 5, 4, 21], (9, 10), "61X13mN000`0"),
+        ([245, 5, 35, 5, 35, 5, 35, 5, 35, 5, 1190], (40, 40), "e75S10000000ST1"),
+        ([5, 2, 2, 2, 5], (4, 4), "52203"),
+    ):
+        mask = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(size[::-1]).T
+        assert encoded(mask) == CocoMask(size=size, counts=text)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_masks_survive(seed):
+    random = np.random.default_rng(seed)
+    for share in (0.0, 0.02, 0.5, 1.0):
+        mask = cv2.blur(random.random((128, 96)), (1 + 4 * seed, 3)) < share
+        assert (decoded(encoded(mask)) == mask).all()
+
+
+def masks(finding):
+    return [decoded(mask) for segment in finding.segments for mask in segment.data.foreground.rle]
+
+
+def iou(first, second):
+    return (first & second).sum() / (first | second).sum()
+
+
+def test_areas_sum_to_one():
+    random = np.random.default_rng(3)
+    maps = [random.integers(0, 150, (128, 128)).astype(np.uint8) for _ in range(7)]
+    for signal in (scene(maps), scene([room(0.3), park(0.1)] * 5), scene([room()])):
+        finding = background_segmentation.analyze(signal, None)
+        for segment in finding.segments:
+            assert sum(segment.data.class_areas.values()) == pytest.approx(1, abs=0.001)
+
+
+def test_a_room_with_a_person():
+    finding = background_segmentation.analyze(scene([room(0.5)] * 10), None)
+    (segment,) = finding.segments
+    assert (segment.start_seconds, segment.end_seconds, segment.kind) == (0, 4.0, "span")
+    assert segment.data.class_areas == pytest.approx({"wall": 0.5, "floor": 0.25, "person": 0.25}, abs=1e-4)
+    assert segment.data.background_label == segment.label == "wall"
+    assert segment.score == pytest.approx(0.5 / 0.75)
+    assert segment.data.foreground_ratio == pytest.approx(0.25)
+    assert segment.data.change_score is None
+    shares = np.array([0.5, 0.25]) / 0.75
+    assert segment.data.clutter == pytest.approx(-(shares * np.log(shares)).sum() / np.log(149))
+    assert finding.summary == BackgroundSummary(
+        dominant_background="wall",
+        foreground_ratio=pytest.approx(0.25),
+        background_change_count=0,
+        clutter=segment.data.clutter,
+        bokeh=None,
+    )
+
+
+def test_a_static_clip_has_a_static_mask():
+    """A few cells at the outline flicker, as networks do."""
+    random = np.random.default_rng(1)
+    maps = []
+    for _ in range(10):
+        label_map = room(0.5)
+        rows = random.integers(32, 96, 20)
+        label_map[rows, 32] = WALL
+        label_map[rows, 96] = PERSON
+        maps.append(label_map)
+    first, *others = masks(background_segmentation.analyze(scene(maps), None))
+    assert min(iou(first, mask) for mask in others) >= 0.95
+    assert iou(first, room(0.5) == PERSON) >= 0.95
+
+
+def test_the_persons_area_grows_with_the_square_of_the_size():
+    ratios = {
+        scale: background_segmentation.analyze(scene([room(0.25 * scale)]), None).summary.foreground_ratio
+        for scale in (0.5, 1.0, 1.5, 2.0, 3.0)
+    }
+    for scale, ratio in ratios.items():
+        assert ratio == pytest.approx(ratios[1.0] * scale**2, rel=0.1)
+
+
+@pytest.mark.parametrize("rate", [2.5, 1.25])
+@pytest.mark.parametrize("swap_seconds", [2.0, 2.1, 3.0, 3.3, 4.79])
+def test_a_swap_is_found_when_it_happens(rate, swap_seconds):
+    times = np.arange(0, 9, 1 / rate)
+    maps = [room(0.4) if time < swap_seconds else park(0.4) for time in times]
+    finding = background_segmentation.analyze(scene(maps, rate, duration=9.0), None)
+    first, second = finding.segments
+    assert first.end_seconds == second.start_seconds == pytest.approx(swap_seconds, abs=0.5)
+    assert (first.data.background_label, second.data.background_label) == ("wall", "tree")
+    assert second.data.change_score == pytest.approx(1.0)
+    assert (first.start_seconds, second.end_seconds) == (0, 9.0)
+    assert finding.summary.background_change_count == 1
+    assert finding.summary.dominant_background == ("wall" if swap_seconds > 4.5 else "tree")
+
+
+def test_a_swap_at_a_sample_taken_for_it_is_exact():
+    """A cut between the regular samples has an extra sample at its first frame."""
+    maps = [room(), room(), park(), park(), park()]
+    signal = scene(maps, 1.25, times=[0, 0.8, 1.133, 1.6, 2.4], duration=3.2)
+    finding = background_segmentation.analyze(signal, None)
+    assert finding.segments[1].start_seconds == 1.133
+    # What a sample shows counts for as long as it is shown.
+    assert finding.summary.dominant_background == "tree"
+
+
+def test_there_and_back_again():
+    maps = [room()] * 4 + [park()] * 4 + [room()] * 4
+    finding = background_segmentation.analyze(scene(maps), None)
+    assert [segment.label for segment in finding.segments] == ["wall", "tree", "wall"]
+    assert finding.summary.background_change_count == 2
+
+
+def test_what_is_no_change():
+    """A person who comes close and hides most of the background, and then nearly all of it; a flickering class."""
+    approaching = [room(0.1 * k) for k in range(10)] + [np.full((128, 128), PERSON, np.uint8)] * 2 + [room(0.1)] * 4
+    flickering = [room(0.2) for _ in range(10)]
+    flickering[4][96:] = GRASS
+    for maps in (approaching, flickering):
+        assert background_segmentation.analyze(scene(maps), None).summary.background_change_count == 0
+
+
+def test_a_slow_pan_ends_where_less_than_half_is_left():
+    width = np.arange(128)
+    maps = [np.broadcast_to(np.where(width < 128 - 8 * k, WALL, TREE), (128, 128)).astype(np.uint8) for k in range(17)]
+    finding = background_segmentation.analyze(scene(maps), None)
+    assert [segment.label for segment in finding.segments] == ["wall", "tree"]
+
+
+def boxed(box, label, count=10):
+    return tracks([{1: np.array(box)}] * (4 * count), labels={1: label})
+
+
+def test_tracked_objects_are_foreground():
+    signal = scene([room(0.25)] * 10)
+    finding = background_segmentation.analyze(signal, boxed([0.0, 0.75, 0.25, 1.0], "dog"))
+    expected = room(0.25) == PERSON
+    expected[96:, :32] = True
+    assert all((mask == expected).all() for mask in masks(finding))
+    assert finding.summary.foreground_ratio == pytest.approx(expected.mean())
+    assert finding.segments[0].data.class_areas["floor"] == pytest.approx(0.25), "what the network saw"
+
+
+def test_furnishings_and_untracked_boxes_are_background():
+    signal = scene([room(0.25)] * 10)
+    for objects in (
+        boxed([0, 0.5, 1, 1], "couch"),
+        tracks([{-1: np.array([0, 0.5, 1, 1])}] * 40, labels={-1: "dog"}),
+        None,
+    ):
+        finding = background_segmentation.analyze(signal, objects)
+        assert finding.summary.foreground_ratio == pytest.approx(1 / 16)
+
+
+def test_a_persons_box_counts_where_the_network_sees_nobody():
+    beside, around = [0.0, 0.0, 0.25, 0.5], [0.3, 0.3, 0.7, 0.7]
+    signal = scene([room(0.25)] * 10)
+    assert background_segmentation.analyze(signal, boxed(around, "person")).summary.foreground_ratio == 1 / 16
+    assert background_segmentation.analyze(signal, boxed(beside, "person")).summary.foreground_ratio == 1 / 16 + 1 / 8
+
+
+def test_boxes_are_those_of_the_sampled_instant():
+    """Half the clip a dog; an extra sample shows what the next regular frame shows."""
+    objects = tracks([{} if k < 20 else {1: np.array([0, 0, 0.5, 0.5])} for k in range(40)], labels={1: "dog"})
+    signal = scene([room()] * 11, times=[*np.arange(0, 2, 0.4), 1.95, *np.arange(2, 4, 0.4)], duration=4.0)
+    ratios = background_segmentation.analyze(signal, objects).series.columns["fg_ratio"]
+    assert ratios == pytest.approx([0] * 5 + [0.25] * 6)
+
+
+def test_clutter_grows_with_the_number_of_classes():
+    clutter = []
+    for count in (1, 2, 8, 150):
+        maps = [(np.arange(128 * 128) % count).astype(np.uint8).reshape(128, 128)]
+        clutter.append(background_segmentation.analyze(scene(maps), None).summary.clutter)
+    assert clutter[:3] == pytest.approx([0, np.log(2) / np.log(149), np.log(7) / np.log(149)], abs=1e-3), "6 is person"
+    assert clutter[3] == pytest.approx(1, abs=1e-3)
+
+
+def test_bokeh_is_the_ratio_of_detail():
+    energies = [(80, 20), (100, 20), (90, 30), (np.nan, 10), (50, 0), (70, np.nan)]
+    finding = background_segmentation.analyze(scene([room(0.3)] * 6, energies=energies), None)
+    assert finding.summary.bokeh == finding.segments[0].data.bokeh == pytest.approx(4)
+    assert finding.series.columns["bokeh"] == (4.0, 5.0, 3.0, None, None, None)
+
+
+def test_black_bars_are_no_background():
+    label_map = np.full((128, 128), SKY, np.uint8)
+    label_map[32:96] = room(0.25)[32:96]
+    signal = scene([label_map] * 4, picture=(slice(32, 96), WHOLE))
+    finding = background_segmentation.analyze(signal, None)
+    assert finding.segments[0].data.class_areas == pytest.approx({"wall": 0.875, "person": 0.125}, abs=1e-4)
+    assert finding.summary.dominant_background == "wall"
+    assert finding.summary.foreground_ratio == pytest.approx(0.125)
+    assert finding.summary.clutter == 0
+
+
+def test_nothing_but_a_person():
+    finding = background_segmentation.analyze(scene([np.full((128, 128), PERSON, np.uint8)] * 3), None)
+    assert finding.summary == BackgroundSummary(
+        dominant_background=None, foreground_ratio=1, background_change_count=0, clutter=None, bokeh=None
+    )
+    assert finding.segments[0].data.background_label is None
+    assert finding.segments[0].score is None
+
+
+def test_one_frame():
+    finding = background_segmentation.analyze(scene([room(0.5)], duration=0.04), None)
+    assert finding.summary.background_change_count == 0
+    assert finding.series.columns["change_score"] == (None,)
+    assert [(segment.start_seconds, segment.end_seconds) for segment in finding.segments] == [(0, 0.04)]
+
+
+def test_no_frame_at_all():
+    finding = background_segmentation.analyze(scene([]), None)
+    assert finding.segments == ()
+    assert {getattr(finding.summary, name) for name in BackgroundSummary.__dataclass_fields__} == {None}
+
+
+def test_random_weights_claim_nothing():
+    finding = background_segmentation.analyze(scene([room(0.5)] * 3, trained=False), None)
+    assert len(finding.segments) == 1, "reported"
+    assert {getattr(finding.summary, name) for name in BackgroundSummary.__dataclass_fields__} == {None}
+    assert background_segmentation.headline(finding.summary) == "random weights: nothing is claimed"
+
+
+def test_a_mirror_changes_nothing_but_the_masks():
+    maps = [room(0.3, center=(64, 90))] * 3 + [park()] * 3
+    boxes = boxed([0.0, 0.75, 0.25, 1.0], "dog", 6), boxed([0.75, 0.75, 1.0, 1.0], "dog", 6)
+    mine, mirrored = (
+        background_segmentation.analyze(scene(shown), objects)
+        for shown, objects in zip((maps, [label_map[:, ::-1] for label_map in maps]), boxes, strict=True)
+    )
+    assert mine.summary == mirrored.summary
+    assert mine.series == mirrored.series
+    assert all((a[:, ::-1] == b).all() for a, b in zip(masks(mine), masks(mirrored), strict=True))
+
+
+def test_headline_says_what_is_found():
+    finding = background_segmentation.analyze(scene([room(0.5)] * 3 + [park(0.5)] * 5), None)
+    assert background_segmentation.headline(finding.summary) == "tree, 1 change, 25% people and objects, clutter 0.13"
+
+
+def test_wire_names():
+    schema = json.dumps(results.json_schema([background_segmentation.ANALYZER]))
+    for name in (
+        *("class_areas", "bg_label", "rle", "size", "counts", "change_score"),
+        *("dominant_bg", "fg_ratio", "n_bg_changes", "clutter", "bokeh"),
+    ):
+        assert f'"{name}"' in schema, name
+
+
+# The source: windows with real pictures, and a network that answers what the test says.
+
+
+class Answer:
+    def __init__(self, value):
+        self.value = value
+
+    def result(self):
+        if isinstance(self.value, Exception):
+            raise self.value
+        return dict(self.value)
+
+    def cancel(self):
+        pass
+
+
+class Pictures:
+    """Memory of a window whose rows the test fills."""
+
+    def __init__(self, height, width):
+        self.array = np.zeros((WINDOW_FRAMES, height, width, 3), np.uint8)
+        self.is_closed = False
+
+    def close(self):
+        self.array = None
+        self.is_closed = True
+
+
+class Segmenter:
+    """Answers for the server: `map_at(time)` is the label map of an instant, `picture_at(time)` its frame."""
+
+    def __init__(self, map_at, picture_at=None, size=(320, 180), fails=False):
+        self.map_at, self.picture_at, self.size, self.fails = map_at, picture_at, size, fails
+        self.asked, self.windows = [], []
+
+    def fill(self, count, rate, extra=()):
+        firsts = range(0, count, WINDOW_FRAMES)
+        self.windows = [
+            Window(Pictures(*self.size), first, min(WINDOW_FRAMES, count - first), rate) for first in firsts
+        ]
+        if extra:
+            self.windows.append(ExtraWindow(Pictures(*self.size), extra, half_rate_count=1))
+        for window in self.windows:
+            for row, time in enumerate(window.times_seconds):
+                if self.picture_at:
+                    window.buffer.array[row] = self.picture_at(time)
+
+    def submit(self, model, buffer, rows, outputs, timeout_seconds, inputs):
+        assert model == "scene_labels"
+        assert set(outputs) == {"label_map", "areas", "segmentation_segformer_provenance"}
+        window = next(window for window in self.windows if window.buffer is buffer)
+        self.asked.append(rows)
+        if self.fails:
+            return Answer(ModelUnavailable(f"{model}: gone"))
+        maps = np.array([self.map_at(time) for time in window.times_seconds[:rows]])
+        answer = {"label_map": maps, "areas": np.array([areas(label_map) for label_map in maps], np.float32)}
+        return Answer(answer | {"segmentation_segformer_provenance": np.full((rows, 1), b"{}", object)})
+
+    def provenance(self, text, model, ensemble):
+        assert (model, ensemble) == ("segmentation_segformer", "scene_labels")
+        return replace(PROVENANCE, name=model, ensemble=ensemble)
+
+
+@pytest.fixture
+def collect(monkeypatch):
+    monkeypatch.setattr(scene_labels, "labels", lambda model: LABELS)
+
+    def run(segmenter, rate, duration_seconds):
+        source = SceneLabelSource(segmenter, Deadline(60))
+        source.start(header([np.zeros((*segmenter.size, 3), np.uint8)], base_frame_rate=rate))
+        try:
+            for window in segmenter.windows:
+                source.push(window)
+                window.release()
+            return source.finish(duration_seconds)
+        finally:
+            source.close()
+
+    return run
+
+
+def marked(time):
+    """A label map that tells its time."""
+    label_map = room(0.3)
+    label_map[0, 0] = round(10 * time)
+    label_map[5:9, 7] = 100
+    return label_map
+
+
+@pytest.mark.parametrize(("rate", "count"), [(10, 47), (5, 20), (5, 1)])
+def test_every_fourth_frame(collect, rate, count):
+    segmenter = Segmenter(marked)
+    segmenter.fill(count, rate)
+    signal = collect(segmenter, rate, count / rate)
+    assert np.allclose(signal.times_seconds, np.arange(0, count, 4) / rate)
+    assert (signal.sampling, signal.sampling_fps, signal.sample_count) == ("F2.5", rate / 4, len(signal.times_seconds))
+    for row, time in enumerate(signal.times_seconds):
+        assert (signal.label_map(row) == marked(time)).all()
+    assert np.allclose(signal.areas.sum(1), 1)
+    assert [model.name for model in signal.models] == ["segmentation_segformer"]
+    assert signal.labels == LABELS
+    assert sum(segmenter.asked) == signal.sample_count, "nothing is asked that is not used"
+    assert all(window.buffer.is_closed for window in segmenter.windows)
+
+
+def test_windows_out_of_time_order_and_an_instant_twice(collect):
+    segmenter = Segmenter(marked, lambda time: np.uint8(10 * time))
+    segmenter.fill(40, 10, extra=(0.5, 3.3, 0.8))
+    signal = collect(segmenter, 10, 4.0)
+    assert np.allclose(signal.times_seconds, sorted([*np.arange(0, 40, 4) / 10, 0.5, 3.3]))
+    for row, time in enumerate(signal.times_seconds):
+        assert (signal.label_map(row) == marked(time)).all()
+    assert signal.laplacian_energy.shape == (12, 2)
+    assert len(signal.runs) == len(signal.areas) == 12
+
+
+def test_no_window_at_all(collect):
+    signal = collect(Segmenter(marked), 10, 0.0)
+    assert signal.areas.shape == (0, 150)
+    assert signal.laplacian_energy.shape == (0, 2)
+    assert signal.sample_count == 0
+
+
+def test_a_failed_call_is_told(collect):
+    segmenter = Segmenter(marked, fails=True)
+    segmenter.fill(80, 10)
+    with pytest.raises(ModelUnavailable):
+        collect(segmenter, 10, 8.0)
+
+
+def blurred_around(label_map, sigma, size=(320, 180)):
+    """Noise that is sharp on people and blurred off them, with the outline between the two as hard as it can be."""
+    noise = np.random.default_rng(2).normal(128, 30, size).astype(np.float32)
+    off = cv2.GaussianBlur(noise, (0, 0), sigma) if sigma else noise
+    is_person = cv2.resize((label_map == PERSON).astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    luma = np.where(is_person, noise, off - 100 if sigma else noise).clip(0, 255)
+    return np.repeat(luma[..., None], 3, axis=2).astype(np.uint8)
+
+
+def test_detail_on_people_and_off_them(collect):
+    ratios = {}
+    for sigma in (0, 1, 2):
+        segmenter = Segmenter(lambda time: room(0.5), lambda time, s=sigma: blurred_around(room(0.5), s))
+        segmenter.fill(4, 10)
+        on, off = collect(segmenter, 10, 0.4).laplacian_energy[0]
+        ratios[sigma] = on / off
+    assert ratios[0] == pytest.approx(1, rel=0.1)
+    assert ratios[2] > ratios[1] > 5
+
+
+def test_detail_needs_both_parts(collect):
+    for label_map, known in (
+        (room(), [False, True]),
+        (np.full((128, 128), PERSON, np.uint8), [True, False]),
+        (room(0.03), [False, True]),
+    ):
+        segmenter = Segmenter(lambda time, shown=label_map: shown, lambda time: blurred_around(room(), 0))
+        segmenter.fill(1, 10)
+        assert np.isfinite(collect(segmenter, 10, 0.1).laplacian_energy[0]).tolist() == known
+
+
+def test_bars_are_left_out(collect):
+    """Landscape within a portrait frame: neither the bars nor their edges count."""
+    size = (320, 180)
+    label_map = np.full((128, 128), SKY, np.uint8)
+    label_map[44:84] = WALL
+
+    def picture(time):
+        frame = np.zeros((*size, 3), np.uint8)
+        frame[110:210] = 128 + 20 * (np.indices((100, 180)).sum(0) % 2)[..., None]
+        return frame
+
+    segmenter = Segmenter(lambda time: label_map, picture)
+    segmenter.fill(12, 10)
+    signal = collect(segmenter, 10, 1.2)
+    assert signal.picture_columns == WHOLE
+    assert (signal.picture_rows.start, signal.picture_rows.stop) == pytest.approx((44, 84), abs=2)
+    assert np.allclose(signal.areas[:, WALL], 1)
+    assert (signal.label_map(0) == label_map).all()
+    flat = Segmenter(lambda time: label_map, lambda time: np.where(picture(time) > 0, 128, 0))
+    flat.fill(4, 10)
+    assert collect(flat, 10, 0.4).laplacian_energy[0, 1] == 0

@@ -29,6 +29,7 @@ ALONE = tuple(name for name in INVARIANTS if name not in ("I7", "I8"))
 TIME_TOLERANCE_SECONDS = 0.001
 BOX_TOLERANCE = 0.001
 SHARE_TOLERANCE = 0.01
+AREA_TOLERANCE = 0.001
 TWIN_TOLERANCE_SECONDS = 1 / 30
 TWIN_DELTA_E = 4.0
 TWIN_IOU = 0.95
@@ -36,6 +37,8 @@ TWIN_SPEED_RATIO = 0.05
 TWIN_SPEED = {"pan_pct_w_s": 0.5, "tilt_pct_h_s": 0.5, "zoom_per_s": 0.01, "roll_deg_s": 0.5}
 """Speeds of the camera may differ by this much, or by TWIN_SPEED_RATIO of themselves, on average over the clip."""
 MIRRORED_SPEEDS = ("pan_pct_w_s", "roll_deg_s")
+SILENT_WHEN_UNTRAINED = ("object_detection", "scene_segmentation", "body_pose", "background_segmentation")
+"""Analyzers whose summary is null when the model of a signal that they require has random weights."""
 _HEX = re.compile(r"#[0-9a-f]{6}")
 _COVERAGE_FITS: dict[str, Callable[[float | None], bool]] = {
     "ok": lambda coverage: coverage == 1,
@@ -117,7 +120,8 @@ def _probabilities(segment: Values) -> Iterator[tuple[str, float]]:
     """What a segment's data tells on a scale of 0-1, by name."""
     data = segment["data"] if isinstance(segment["data"], dict) else {}
     labels = {name: (data.get(name) or {}).get("probability") for name in ("setting", "int_ext", "day_night")}
-    found = labels | (data.get("clip_iqa") or {}) | {"boundary_score": data.get("boundary_score")}
+    scores = {name: data.get(name) for name in ("boundary_score", "change_score", "clutter", "fg_ratio")}
+    found = labels | (data.get("clip_iqa") or {}) | scores
     yield from ((name, value) for name, value in found.items() if value is not None)
 
 
@@ -172,6 +176,9 @@ def _scores(results: Values) -> Iterator[Violation]:
     for where, segment in _segments(results):
         if outside := [name for name, value in _probabilities(segment) if not 0 <= value <= 1]:
             yield Violation("I3", f"{where}.{outside[0]}", "not within 0-1")
+        areas = (segment["data"] or {}).get("class_areas")
+        if areas and abs(sum(areas.values()) - 1) > AREA_TOLERANCE:
+            yield Violation("I3", f"{where}.class_areas", f"they sum to {sum(areas.values()):.4f}")
     overall = (results["analyzers"].get("content_quality", {}).get("summary") or {}).get("overall")
     if overall is not None and not 0 <= overall <= 100:
         yield Violation("I3", "content_quality.summary.overall", f"{overall} of 100")
@@ -200,7 +207,7 @@ def _reasons(results: Values) -> Iterator[Violation]:
         for model in untrained:
             if f"untrained_model:{model}" not in analyzer["warnings"]:
                 yield Violation("I4", name, f"{model} is untrained, and no warning says so")
-        summary = analyzer["summary"] if name in ("object_detection", "scene_segmentation") and untrained else None
+        summary = analyzer["summary"] if name in SILENT_WHEN_UNTRAINED and untrained else None
         if claimed := [key for key, value in (summary or {}).items() if value is not None]:
             yield Violation("I4", f"{name}.summary", f"an untrained model claims {', '.join(claimed)}")
         if name == "scene_segmentation" and untrained and analyzer["segments"]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from envelope import violations, written
 from feeding import PROVENANCE, header
 from skeletons import tracks
 
@@ -327,6 +328,22 @@ def test_a_mirror_changes_nothing_but_the_masks():
 def test_headline_says_what_is_found():
     finding = background_segmentation.analyze(scene([room(0.5)] * 3 + [park(0.5)] * 5), None)
     assert background_segmentation.headline(finding.summary) == "tree, 1 change, 25% people and objects, clutter 0.13"
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_is_written_keeps_the_invariants(monkeypatch, trained):
+    random = np.random.default_rng(3)
+    noisy = [random.integers(0, 150, (128, 128)).astype(np.uint8) for _ in range(3)]
+    signal = scene([room(0.3)] * 3 + noisy + [park(0.2)] * 3, energies=[(3.0, 1.0)] * 9, trained=trained)
+    finding = background_segmentation.analyze(signal, boxed([0.0, 0.75, 0.25, 1.0], "dog"))
+    values = written(background_segmentation.ANALYZER, finding, signal, signal.duration_seconds)
+    assert violations(values, background_segmentation.ANALYZER, monkeypatch) == []
+    result = values["analyzers"]["background_segmentation"]
+    assert [segment["data"]["bg_label"] for segment in result["segments"]][::2] == ["wall", "tree"]
+    assert (result["summary"]["n_bg_changes"] is None) == (not trained)
+    result["segments"][0]["data"]["class_areas"]["wall"] += 0.002
+    (violation,) = violations(values, background_segmentation.ANALYZER, monkeypatch)
+    assert (violation.invariant, violation.where) == ("I3", "background_segmentation.segments[0].class_areas")
 
 
 def test_wire_names():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from envelope import violations, written
 from feeding import PROVENANCE, Memory, cut, header, windows
 from skeletons import HEIGHT_OVER_WIDTH, TORSO, K, box, poses, skeleton, tracks
 
@@ -524,6 +525,20 @@ def test_headline_says_what_is_done():
     assert "moving at 1.5 Hz" in said
     assert "1 x hand_raised" in said
     assert body_pose.headline(seen([[]]).summary) == "nobody"
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_is_written_keeps_the_invariants(monkeypatch, trained):
+    frames, boxes = crossing()
+    objects = tracks(boxes)
+    signal = poses([*frames, *clapping(10), []], trained=trained)
+    finding = body_pose.analyze(signal, objects, cut(0.0, 1.5, signal.duration_seconds))
+    people = tuple(track for track, _ in objects.tracks())
+    values = written(body_pose.ANALYZER, finding, signal, signal.duration_seconds, people)
+    assert violations(values, body_pose.ANALYZER, monkeypatch) == []
+    labels = [segment["label"] for segment in values["analyzers"]["body_pose"]["segments"]]
+    assert {"person", "hand_raised", "clap"} <= set(labels)
+    assert (values["analyzers"]["body_pose"]["summary"]["persons_max"] is None) == (not trained)
 
 
 def test_wire_names():

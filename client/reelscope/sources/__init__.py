@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from reelscope.signals import (
+    FaceAttributes,
+    FaceExpressions,
+    FaceLandmarks,
+    Faces,
     FrameColors,
     FrameEmbeddings,
     FrameQuality,
@@ -18,6 +22,8 @@ from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
 from reelscope.sources.embeddings import EmbeddingSource
 from reelscope.sources.ensemble import AskingSource
+from reelscope.sources.face_details import FaceAttributeSource, FaceExpressionSource, FaceLandmarkSource
+from reelscope.sources.faces import FaceSource
 from reelscope.sources.flow import FlowSource
 from reelscope.sources.objects import ObjectSource
 from reelscope.sources.poses import PoseSource
@@ -26,6 +32,9 @@ from reelscope.sources.scene_labels import SceneLabelSource
 from reelscope.sources.shots import ShotSource
 
 CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
+    FaceAttributes: FaceAttributeSource,
+    FaceExpressions: FaceExpressionSource,
+    FaceLandmarks: FaceLandmarkSource,
     FrameColors: ColorSource,
     FrameQuality: QualitySource,
     PointFlow: FlowSource,
@@ -34,6 +43,7 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
 """Signals computed in the client."""
 
 ENSEMBLE_SOURCES: Mapping[type[Signal], type[AskingSource[Any]]] = {
+    Faces: FaceSource,
     FrameEmbeddings: EmbeddingSource,
     ObjectTracks: ObjectSource,
     Poses: PoseSource,

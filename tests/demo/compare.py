@@ -2,8 +2,8 @@
 
 Exits with 1 when model-free truth is missed: every shot boundary to the frame, the flash as no cut, the palette card to
 dE00 <= 2 and shares +-0.02, the camera of every shot (pan and tilt +-5 % or +-0.5 % of the side per second, zoom
-+-0.01, roll +-0.5 degrees per second), overlaid text to the letter and +-0.25 s. What needs trained weights is shown, and
-judged only when the results had them.
++-0.01, roll +-0.5 degrees per second), overlaid text to the letter and +-0.25 s. What needs trained weights is shown,
+and judged only when the results had them.
 """
 
 from __future__ import annotations

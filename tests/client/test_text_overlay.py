@@ -123,6 +123,23 @@ def test_weak_readings_and_specks_are_no_text():
     assert finding.warnings == ()
 
 
+def test_a_single_letter_must_be_sure():
+    found = [find(shown("O", MIDDLE, 1, 3, confidence=confidence)) for confidence in (0.6, 0.9)]
+    assert [len(finding.segments) for finding in found] == [0, 1]
+
+
+def test_what_the_edge_cuts_off_is_not_read_for_itself():
+    """A line comes into view from the right; what is read of it on the way is none of its own."""
+
+    def coming(time):
+        x = max(0.3, 1.0 - 0.4 * time)
+        shown_ratio = min(1.0, (1 - x) / 0.5)
+        text = "CAFE CENTRAL"[: round(12 * shown_ratio)]
+        return [Seen(text, (x, 0.4, min(1.0, x + 0.5), 0.45))] if text else []
+
+    assert [segment.data.text for segment in find(coming).segments] == ["CAFE CENTRAL"]
+
+
 def test_lines_side_by_side_stay_apart():
     """The same words twice at once, and a line below."""
     left, right = (0.05, 0.4, 0.4, 0.45), (0.6, 0.4, 0.95, 0.45)
@@ -278,6 +295,8 @@ def test_titles_stand_out_and_captions_follow_each_other():
     assert found.pop("MY MORNING") == "title"
     assert list(found.values()) == [None] * 5
     assert finding.warnings == (text_overlay.NO_TRANSCRIPT,)
+    later = shown("in the same place", TOP, 4.5, 6)
+    assert roles(find(together(shown("MY MORNING", TOP, 0, 2), later)))["MY MORNING"] == "title", "long after it"
     headline = shown("ACME", (0.2, 0.2, 0.7, 0.28), 4.5, 6)
     assert roles(find(together(*captions, headline)))["ACME"] == "title", "much taller than the others"
 

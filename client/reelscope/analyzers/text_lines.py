@@ -32,8 +32,11 @@ COMPARED_READINGS = 9
 are less alike than either is like a good one."""
 MIN_CONFIDENCE = 0.5
 """Mean confidence below which a line is taken for a misreading."""
-LONE_MIN_CONFIDENCE = 0.8
-"""The same for what was read in a single one of several samples: texture looks like letters now and then."""
+DOUBTFUL_MIN_CONFIDENCE = 0.8
+"""The same for a single letter, and for what was read in a single one of several samples: texture looks like that now
+and then."""
+EDGE_RATIO = 0.01
+"""What lies nearer to the left or right edge of the frame is cut by it."""
 _ROUNDING_SECONDS = 0.001
 
 PARAMETERS: dict[str, Parameter] = {
@@ -41,7 +44,7 @@ PARAMETERS: dict[str, Parameter] = {
     "line_min_edit_ratio": MIN_EDIT_RATIO,
     "line_missed_samples": MISSED_SAMPLES,
     "line_min_confidence": MIN_CONFIDENCE,
-    "line_lone_min_confidence": LONE_MIN_CONFIDENCE,
+    "line_doubtful_min_confidence": DOUBTFUL_MIN_CONFIDENCE,
 }
 
 
@@ -80,7 +83,7 @@ class Line:
 def lines_of(regions: TextRegions, motion: PictureMotion | None) -> tuple[Line, ...]:
     """Every line in reading order: by time, then from top to bottom, then from left to right."""
     places = _Places(regions, motion)
-    chains = [chain for chain in _chains(regions, places) if _is_text(chain, regions)]
+    chains = [chain for chain in _chains(regions, places) if _is_text(chain, regions, places)]
     lines = [_line(np.array(chain), regions) for chain in chains if not _is_misread(chain, chains, places)]
     return tuple(sorted(lines, key=lambda line: (line.start_seconds, line.center[1], line.center[0])))
 
@@ -196,12 +199,18 @@ def _iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.
         return np.asarray(shared / (sizes[0][:, None] + sizes[1] - shared))
 
 
-def _is_text(rows: list[int], regions: TextRegions) -> bool:
-    """Whether it was read with confidence, and has a letter or a digit."""
-    is_lone = len(rows) == 1 < len(regions.times_seconds)
-    needed = LONE_MIN_CONFIDENCE if is_lone else MIN_CONFIDENCE
-    is_sure = regions.confidences[rows].mean() >= needed
-    return bool(is_sure) and any(character.isalnum() for row in rows for character in regions.texts[row])
+def _is_text(chain: list[int], regions: TextRegions, places: _Places) -> bool:
+    """Whether it was read with confidence, has a letter or digit, and is no part of something yet to come into view."""
+    letters = max(sum(character.isalnum() for character in regions.texts[row]) for row in chain)
+    is_lone = len(chain) == 1 < len(regions.times_seconds)
+    if is_lone and _is_cut(places.boxes[chain[0]]):
+        return False
+    needed = DOUBTFUL_MIN_CONFIDENCE if is_lone or letters == 1 else MIN_CONFIDENCE
+    return letters > 0 and bool(regions.confidences[chain].mean() >= needed)
+
+
+def _is_cut(box: NDArray[np.float64]) -> bool:
+    return bool(box[0] <= EDGE_RATIO or box[2] >= 1 - EDGE_RATIO)
 
 
 def _is_misread(chain: list[int], chains: Sequence[list[int]], places: _Places) -> bool:

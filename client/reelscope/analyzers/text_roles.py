@@ -6,7 +6,7 @@ The first that fits, in this order:
 - scene_text: was filmed, because it moves with the camera;
 - cta: calls to action, alone or together with the line that it continues;
 - title: stands out. It opens the clip (within 0.5 s of the first text, in the 3 s of the hook), or its letters are
-  clearly taller than those of most lines; and no line of its size takes its place later, as captions do.
+  clearly taller than those of most lines; and no line of its size soon takes its place, as captions do.
 
 A caption is what is being said (ANALYZERS.md: at least 0.6 of its words), which needs a transcript. None is made yet,
 so no line is called a caption, and what may be one has no role.
@@ -38,11 +38,13 @@ MAX_MISFIT_RATIO = 0.5
 """A line moves with the camera when what the camera leaves unexplained is less than this share of its way."""
 HOOK_SECONDS = 3.0
 TITLE_DELAY_SECONDS = 0.5
-TALL_RATIO = 1.25
-"""Letters so much taller than the median line's are a headline's."""
+TALL_RATIO = 1.15
+"""Letters so much taller than the median line's are a headline's; boxes of equal letters differ by up to 8 %."""
 SAME_HEIGHT_RATIO = 0.8
 CAPTION_OVERLAP_SECONDS = 0.5
 """Times are good to half a step: the next caption may seem to come before the last one goes."""
+CAPTION_GAP_SECONDS = 2.0
+"""Longest pause of a speaker between two captions."""
 
 PARAMETERS: dict[str, Parameter] = {
     "watermark_min_ratio": WATERMARK_MIN_RATIO,
@@ -141,7 +143,8 @@ def _titles(lines: Sequence[Line]) -> set[Line]:
 
 def _replaces(later: Line, line: Line) -> bool:
     """Whether a line of the same size comes where another one was: running captions."""
-    if later.start_seconds <= max(line.start_seconds, line.end_seconds - CAPTION_OVERLAP_SECONDS):
+    gap_seconds = later.start_seconds - line.end_seconds
+    if later.start_seconds <= line.start_seconds or not -CAPTION_OVERLAP_SECONDS <= gap_seconds <= CAPTION_GAP_SECONDS:
         return False
     shorter, taller = sorted((later.height_ratio, line.height_ratio))
-    return shorter >= SAME_HEIGHT_RATIO * taller and abs(float(later.center[1] - line.center[1])) < taller
+    return shorter >= SAME_HEIGHT_RATIO * taller and abs(float(later.center[1] - line.center[1])) < taller / 2

@@ -21,6 +21,7 @@ from reelscope.analyzers.edit_distance import edit_distance, edit_ratio
 from reelscope.analyzers.picture_motion import PictureMotion
 from reelscope.analyzers.text_lines import voted
 from reelscope.results import wire_name
+from reelscope.signals import POINT_STEPS_PER_PX, PointFlow
 from reelscope.sources.flow import FlowSource
 
 MIDDLE = (0.2, 0.45, 0.8, 0.5)
@@ -211,6 +212,34 @@ def test_the_camera_is_not_followed_across_a_cut(pan):
     assert motion.carried(points, 0.8, 1.2) is None
     assert motion.carried(points, 0.2, 0.6) == pytest.approx(np.array([[0.5 - 0.4 * SPEED, 0.5]]), abs=0.01)
     assert PictureMotion(pan, None).carried(points, 1.9, 2.9) is None, "it is not known for most of the time"
+    one_frame = measure(FlowSource(), clips.pan(1, 1))
+    assert PictureMotion(one_frame, cut(0, 1 / 30)).carried(points, 0.0, 0.4) is None
+
+
+def test_zoom_and_roll_carry_points_about_the_centre():
+    """The picture grows by a tenth and turns by five degrees over ten pairs of frames."""
+    height, width = 320, 180
+    step_scale, step_turn = 1.1 ** (1 / 10), np.radians(0.5)
+    center = np.array([width, height]) / 2
+    turn = np.array([[np.cos(step_turn), -np.sin(step_turn)], [np.sin(step_turn), np.cos(step_turn)]])
+    grid = np.array([(x, y) for x in range(20, 170, 25) for y in range(20, 310, 30)], float)
+    pairs = np.concatenate((grid, (grid - center) @ turn.T * step_scale + center), axis=1)
+    flow = PointFlow(
+        sampling="FULL",
+        sample_count=11,
+        width_px=width,
+        height_px=height,
+        start_seconds=np.arange(10) / 30,
+        end_seconds=np.arange(1, 11) / 30,
+        offsets=np.arange(11) * len(grid),
+        points=np.tile((pairs * POINT_STEPS_PER_PX).round().astype(np.int16), (10, 1)),
+    )
+    place = np.array([0.8, 0.3])
+    expected = place * (width, height)
+    for _ in range(10):
+        expected = turn @ (expected - center) * step_scale + center
+    carried = PictureMotion(flow, None).carried(place, 0.0, 10 / 30)
+    assert carried == pytest.approx(expected / (width, height), abs=0.003)
 
 
 @pytest.mark.parametrize(

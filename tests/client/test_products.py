@@ -100,6 +100,7 @@ def test_looks_are_averaged_over_the_crops_of_a_track():
         ("cup", (0.45, 0.05, 0.0, 0.3, 0.2), ("cup", "detector")),  # CLIP cannot tell, the detector can
         ("dog", (0.45, 0.05, 0.0, 0.3, 0.2), None),  # neither
         ("cup", (0.1, 0.1, 0.0, 0.1, 0.7), None),  # a texture that the detector took for a cup
+        ("bottle", (0.3, 0.29, 0.1, 0.31, 0.0), ("cup or mug", "clip")),  # two products share what is one object's
         ("vase", (0.1, 0.7, 0.1, 0.05, 0.05), ("perfume bottle", "clip")),
         ("person", (0.9, 0.0, 0.0, 0.1, 0.0), None),  # what a person wears is no track
     ],

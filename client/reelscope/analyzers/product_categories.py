@@ -1,8 +1,9 @@
 """What kind of product a tracked object is, or that it is none.
 
-CLIP's choice among the labels of the group `product` for the object's crops (mean), when it leads every reject
-("not: ...") by a margin. Where a reject leads by as much, the object is no product. Where CLIP cannot tell or is not
-there, the detector's own class counts if it is one of things that are sold.
+CLIP's choice among the labels of the group `product` for the object's crops (mean), when the three best products lead
+the three best rejects ("not: ...") by a margin, together each: labels that are much alike share what is one object's.
+Where the rejects lead by as much, the object is no product. Where CLIP cannot tell or is not there, the detector's own
+class counts if it is one of things that are sold.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from reelscope.signals import CropEmbeddings, Track
 
 GROUP = "product/"
 REJECT = "not: "
+BEST = 3
 MARGIN = 0.2
 
 COCO_PRODUCTS = frozenset(
-    """backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat,
-    baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, laptop,
-    mouse, remote, keyboard, cell phone, microwave, toaster, book, clock, vase, scissors, teddy bear, hair drier,
-    toothbrush""".replace("\n", " ")
-    .replace("    ", "")
-    .split(", ")
+    name.strip()
+    for name in """backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite,
+    baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon,
+    bowl, laptop, mouse, remote, keyboard, cell phone, microwave, toaster, book, clock, vase, scissors, teddy bear,
+    hair drier, toothbrush""".split(",")
 )
 """Classes of the detector that are sold and held in hands; people, animals, vehicles, food, furniture are not."""
 
@@ -68,11 +69,15 @@ def candidates_of(track_id: int, crops: CropEmbeddings) -> tuple[Candidate, ...]
 def category_of(track: Track, score: float, candidates: Sequence[Candidate] | None) -> Category | None:
     """What a track is; None when it is no product. `score` is its mean class probability."""
     if candidates:
-        best = next((one for one in candidates if not one.label.startswith(REJECT)), None)
-        reject = next((one for one in candidates if one.label.startswith(REJECT)), None)
-        lead = (best.probability if best else 0.0) - (reject.probability if reject else 0.0)
-        if best and lead >= MARGIN:
-            return Category(label=best.label, probability=best.probability, source="clip")
+        products = [one for one in candidates if not one.label.startswith(REJECT)]
+        rejects = [one for one in candidates if one.label.startswith(REJECT)]
+        lead = _together(products) - _together(rejects)
+        if products and lead >= MARGIN:
+            return Category(label=products[0].label, probability=products[0].probability, source="clip")
         if lead <= -MARGIN:
             return None
     return Category(label=track.label, probability=score, source="detector") if track.label in COCO_PRODUCTS else None
+
+
+def _together(candidates: Sequence[Candidate]) -> float:
+    return sum(one.probability for one in candidates[:BEST])

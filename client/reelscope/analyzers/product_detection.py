@@ -23,17 +23,17 @@ from reelscope.analyzers import text_lines
 from reelscope.analyzers.base import Analyzer, Finding, Segment
 from reelscope.analyzers.brands import MIN_EDIT_RATIO, brand_in
 from reelscope.analyzers.calls_to_action import words
-from reelscope.analyzers.product_categories import MARGIN, Candidate, Category, candidates_of, category_of
+from reelscope.analyzers.product_categories import BEST, MARGIN, Candidate, Category, candidates_of, category_of
 from reelscope.analyzers.text_lines import Line, covered_seconds
 from reelscope.signals import CropEmbeddings, ObjectTracks, Parameter, TextRegions, Track
 
-CANDIDATES = 3
 FIRST_SECONDS = 3.0
 ON_PRODUCT_RATIO = 0.5
 """A line is on an object when its centre is in the object's box in at least this share of the line's samples."""
 
 PARAMETERS: dict[str, Parameter] = {
     **text_lines.PARAMETERS,
+    "category_best": BEST,
     "category_margin": MARGIN,
     "brand_min_edit_ratio": MIN_EDIT_RATIO,
     "on_product_min_ratio": ON_PRODUCT_RATIO,
@@ -157,7 +157,7 @@ def _product(
         track_id=track.id,
         data=ProductData(
             category=category,
-            candidates=candidates[:CANDIDATES] if candidates else None,
+            candidates=candidates[:BEST] if candidates else None,
             brand=Brand(name=brand, source="ocr") if brand else None,
             printed_text=tuple(line.text for line in printed) if lines is not None else None,
             area_percent=100 * float((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).mean()),

@@ -28,15 +28,20 @@ HEIGHT, WIDTH, RATE = 720, 1280, 30
 STEP_PX = 4
 """How far a pasted picture moves per frame."""
 
+MODELS = {
+    "object_detection": ("object_yolov8",),
+    "product_detection": ("object_yolov8", "object_crops", "embedding_clip"),
+    "scene_segmentation": ("embedding_clip",),
+}
 Analyze = Callable[[Path, str], Results]
 
 
 @pytest.fixture(scope="module")
 def analyze(environment: None) -> Analyze:
-    """Run one analyzer on a clip, with the trained model that it needs; skips the test where there is none."""
+    """Run one analyzer on a clip, with the trained models that it needs; skips the test where there are none."""
 
     def run(clip: Path, analyzer: str) -> Results:
-        model = {"object_detection": "object_yolov8", "scene_segmentation": "embedding_clip"}[analyzer]
+        models = MODELS[analyzer]
         repository = CHECKOUT / "out" / "test" / "trained_repository"
         cache = weights.Cache(USER_WEIGHTS, weights.read_manifest())
         with pytest.MonkeyPatch.context() as patch:
@@ -45,10 +50,11 @@ def analyze(environment: None) -> Analyze:
             profile = settings.profile("cpu")
             try:
                 exporter = Exporter(settings.model_repository(), cache, mode="trained")
-                exporter.export(paths.model_settings(paths.read_profiles(), "cpu", model))
+                for model in models:
+                    exporter.export(paths.model_settings(paths.read_profiles(), "cpu", model))
             except WeightsUnavailable as error:
                 pytest.skip(str(error))
-            with EmbeddedServer(profile, models=(model,)) as server, InferenceClient(server.grpc_url) as client:
+            with EmbeddedServer(profile, models=models) as server, InferenceClient(server.grpc_url) as client:
                 return pipeline.analyze(clip, analyzers=pipeline.select([analyzer]), profile=profile, client=client)
 
     return run
@@ -96,3 +102,21 @@ def test_photographs_of_two_places_are_three_scenes(analyze, tmp_path):
     assert len(found.shots) == len(views)
     scenes = found.analyzers["scene_segmentation"].segments
     assert [len(scene.data.shot_ids) for scene in scenes] == [2, 2, 1]
+
+
+def test_a_cup_of_coffee_is_a_product(analyze, tmp_path):
+    """ANALYZERS.md 22: cup or mug among the first three."""
+    view = cv2.resize(skimage.data.coffee(), (960, 640), interpolation=cv2.INTER_AREA)
+    clip = clips.write(tmp_path / "coffee.mp4", [view] * (2 * RATE), rate=RATE, crf=18)
+    found = analyze(clip, "product_detection").analyzers["product_detection"]
+    (cup,) = [each for each in found.segments if each.data.category.label in ("cup", "cup or mug", "coffee or tea")]
+    assert {"cup or mug", "coffee or tea"} & {candidate.label for candidate in cup.data.candidates}
+    assert found.summary.in_first_3s is True
+
+
+def test_texture_holds_no_products(analyze, tmp_path):
+    """ANALYZERS.md 22."""
+    clip = clips.write(tmp_path / "texture.mp4", clips.pan(5, 60, height=HEIGHT, width=WIDTH))
+    found = analyze(clip, "product_detection").analyzers["product_detection"]
+    assert found.segments == ()
+    assert found.summary.products == ()

@@ -22,11 +22,44 @@ BEST = 3
 MARGIN = 0.2
 
 COCO_PRODUCTS = frozenset(
-    name.strip()
-    for name in """backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite,
-    baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon,
-    bowl, laptop, mouse, remote, keyboard, cell phone, microwave, toaster, book, clock, vase, scissors, teddy bear,
-    hair drier, toothbrush""".split(",")
+    {
+        "backpack",
+        "umbrella",
+        "handbag",
+        "tie",
+        "suitcase",
+        "frisbee",
+        "skis",
+        "snowboard",
+        "sports ball",
+        "kite",
+        "baseball bat",
+        "baseball glove",
+        "skateboard",
+        "surfboard",
+        "tennis racket",
+        "bottle",
+        "wine glass",
+        "cup",
+        "fork",
+        "knife",
+        "spoon",
+        "bowl",
+        "laptop",
+        "mouse",
+        "remote",
+        "keyboard",
+        "cell phone",
+        "microwave",
+        "toaster",
+        "book",
+        "clock",
+        "vase",
+        "scissors",
+        "teddy bear",
+        "hair drier",
+        "toothbrush",
+    }
 )
 """Classes of the detector that are sold and held in hands; people, animals, vehicles, food, furniture are not."""
 

@@ -21,6 +21,7 @@ from skimage.color import deltaE_ciede2000
 
 from reelscope.analyzers import ANALYZERS
 from reelscope.results import json_schema
+from reelscope.signals import EXPRESSIONS
 
 Values = Mapping[str, Any]
 INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9")
@@ -36,9 +37,14 @@ TWIN_IOU = 0.95
 TWIN_SPEED_RATIO = 0.05
 TWIN_SPEED = {"pan_pct_w_s": 0.5, "tilt_pct_h_s": 0.5, "zoom_per_s": 0.01, "roll_deg_s": 0.5}
 """Speeds of the camera may differ by this much, or by TWIN_SPEED_RATIO of themselves, on average over the clip."""
-MIRRORED_SPEEDS = ("pan_pct_w_s", "roll_deg_s")
+TWIN_GAZE = {"yaw_deg": 3.0, "pitch_deg": 3.0}
+"""The same for the gaze of the largest face."""
+MIRRORED = ("pan_pct_w_s", "roll_deg_s", "yaw_deg")
+FACE_ANALYZERS = ("age_estimation", "eye_tracking", "face_emotion")
 SILENT_WHEN_UNTRAINED = ("object_detection", "scene_segmentation", "body_pose", "background_segmentation")
 """Analyzers whose summary is null when the model of a signal that they require has random weights."""
+SAID_ANYWAY = ("sensitive", "opt_out", "source")
+"""What the summary of a face analyzer says of itself, not of the clip."""
 _HEX = re.compile(r"#[0-9a-f]{6}")
 _COVERAGE_FITS: dict[str, Callable[[float | None], bool]] = {
     "ok": lambda coverage: coverage == 1,
@@ -100,7 +106,8 @@ def check_twin(results: Values, twin: Values, *, is_flipped: bool) -> list[Viola
                 found.append(Violation("I8", f"shots[{number}].start", f"{shot['start']} s, twin {other['start']} s"))
     found += _twin_palettes(results, twin)
     found += _twin_objects(results, twin, is_flipped)
-    found += _twin_camera(results, twin, is_flipped)
+    found += _twin_series(results, twin, "camera_analysis", TWIN_SPEED, is_flipped)
+    found += _twin_series(results, twin, "eye_tracking", TWIN_GAZE, is_flipped)
     return found
 
 
@@ -121,7 +128,7 @@ def _probabilities(segment: Values) -> Iterator[tuple[str, float]]:
     data = segment["data"] if isinstance(segment["data"], dict) else {}
     labels = {name: (data.get(name) or {}).get("probability") for name in ("setting", "int_ext", "day_night")}
     scores = {name: data.get(name) for name in ("boundary_score", "change_score", "clutter", "fg_ratio")}
-    found = labels | (data.get("clip_iqa") or {}) | scores
+    found = labels | (data.get("clip_iqa") or {}) | scores | dict(zip(EXPRESSIONS, data.get("probs", ()), strict=False))
     yield from ((name, value) for name, value in found.items() if value is not None)
 
 
@@ -207,8 +214,9 @@ def _reasons(results: Values) -> Iterator[Violation]:
         for model in untrained:
             if f"untrained_model:{model}" not in analyzer["warnings"]:
                 yield Violation("I4", name, f"{model} is untrained, and no warning says so")
-        summary = analyzer["summary"] if name in SILENT_WHEN_UNTRAINED and untrained else None
-        if claimed := [key for key, value in (summary or {}).items() if value is not None]:
+        summary = analyzer["summary"] if name in (*SILENT_WHEN_UNTRAINED, *FACE_ANALYZERS) and untrained else None
+        said_anyway = SAID_ANYWAY if name in FACE_ANALYZERS else ()
+        if claimed := [key for key, value in (summary or {}).items() if value is not None and key not in said_anyway]:
             yield Violation("I4", f"{name}.summary", f"an untrained model claims {', '.join(claimed)}")
         if name == "scene_segmentation" and untrained and analyzer["segments"]:
             yield Violation("I4", f"{name}.segments", "scenes of an untrained model")
@@ -274,11 +282,26 @@ def _coherence(results: Values) -> Iterator[Violation]:
         starts, ends = ([segment[edge] for segment in camera] for edge in ("start", "end"))
         if [*starts, shots[-1][1]] != [0.0, *ends] or not {start for start, _ in shots} <= set(starts):
             yield Violation("I9", "camera_analysis", "its spans do not partition the shots")
+    yield from _faces(results)
     tracks = {track["id"]: track for group in results["tracks"].values() for track in group}
     for where, segment in _segments(results):
         track = tracks.get(segment["track_id"])
         if track and not track["start"] <= segment["start"] < segment["end"] <= track["end"]:
             yield Violation("I9", where, f"outside its track's time [{track['start']}, {track['end']})")
+
+
+def _faces(results: Values) -> Iterator[Violation]:
+    """Whatever is said of a face is said of one that was followed, and only while it was there."""
+    known = {track["id"] for track in results["tracks"]["face"]}
+    for name in FACE_ANALYZERS:
+        for number, segment in enumerate(results["analyzers"].get(name, {}).get("segments", ())):
+            where = f"{name}.segments[{number}]"
+            if segment["track_id"] not in known:
+                yield Violation("I9", where, f"{segment['track_id']} is no face's track")
+            times = (segment["data"] or {}).get("t", ())
+            earliest, latest = segment["start"] - TIME_TOLERANCE_SECONDS, segment["end"] + TIME_TOLERANCE_SECONDS
+            if outside := [time for time in times if not earliest <= time <= latest]:
+                yield Violation("I9", f"{where}.t", f"{outside[0]} s is outside the segment")
 
 
 def _comparable(values: Values) -> dict[str, Any]:
@@ -333,22 +356,26 @@ def _twin_objects(results: Values, twin: Values, is_flipped: bool) -> Iterator[V
                     yield Violation("I8", where, f"its box at {time} s has no counterpart in {missing_in}")
 
 
-def _twin_camera(results: Values, twin: Values, is_flipped: bool) -> Iterator[Violation]:
-    """The camera moves alike wherever both files know it; in a mirror it pans and rolls the other way."""
-    first, second = ((values["analyzers"].get("camera_analysis") or {}) for values in (results, twin))
+def _twin_series(
+    results: Values, twin: Values, analyzer: str, tolerances: Mapping[str, float], is_flipped: bool
+) -> Iterator[Violation]:
+    """The camera moves, and people look, alike wherever both files know it; in a mirror to the other side."""
+    first, second = ((values["analyzers"].get(analyzer) or {}) for values in (results, twin))
     if first.get("status") != second.get("status"):
         if first and second:
-            yield Violation("I8", "camera_analysis", f"{first['status']}, the twin is {second['status']}")
+            yield Violation("I8", analyzer, f"{first['status']}, the twin is {second['status']}")
         return
-    for name, tolerance in TWIN_SPEED.items():
-        sign = -1 if is_flipped and name in MIRRORED_SPEEDS else 1
+    if not all(model["trained"] for found in (first, second) for model in found.get("models", ())):
+        return
+    for name, tolerance in tolerances.items():
+        sign = -1 if is_flipped and name in MIRRORED else 1
         columns = (found["series"]["cols"].get(name, ()) for found in (first, second) if found)
-        speeds = [(mine, sign * other) for mine, other in zip(*columns, strict=False) if None not in (mine, other)]
-        difference = sum(abs(mine - other) for mine, other in speeds)
-        size = sum(abs(mine) for mine, _ in speeds)
-        if difference > max(tolerance * len(speeds), TWIN_SPEED_RATIO * size):
-            average = difference / len(speeds)
-            yield Violation("I8", f"camera_analysis.series.{name}", f"{average:.3f} from the twin's on average")
+        pairs = [(mine, sign * other) for mine, other in zip(*columns, strict=False) if None not in (mine, other)]
+        difference = sum(abs(mine - other) for mine, other in pairs)
+        size = sum(abs(mine) for mine, _ in pairs)
+        if difference > max(tolerance * len(pairs), TWIN_SPEED_RATIO * size):
+            average = difference / len(pairs)
+            yield Violation("I8", f"{analyzer}.series.{name}", f"{average:.3f} from the twin's on average")
 
 
 def _boxes(segment: Values) -> Iterator[tuple[float, tuple[float, float, float, float]]]:

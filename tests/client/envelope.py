@@ -16,7 +16,12 @@ _NO_TIME = Timings(queue_milliseconds=0.0, infer_milliseconds=0.0, cpu_milliseco
 
 
 def written(
-    analyzer: Analyzer, finding: Finding, signal: Signal, seconds: float, persons: tuple[Track, ...] = ()
+    analyzer: Analyzer,
+    finding: Finding,
+    signal: Signal,
+    seconds: float,
+    persons: tuple[Track, ...] = (),
+    faces: tuple[Track, ...] = (),
 ) -> Any:
     """JSON values of a results file that holds this finding alone, read back from their text."""
     result = AnalyzerResult(
@@ -49,7 +54,7 @@ def written(
         run=run,
         media=media,
         shots=(),
-        tracks=replace(Tracks(), person=persons),
+        tracks=replace(Tracks(), person=persons, face=faces),
         analyzers={analyzer.name: result},
     )
     return json.loads(json.dumps(results.to_json(found, [analyzer]), allow_nan=False))

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from feeding import PROVENANCE, Memory, header
 
+import clips
+from reelscope import check, pipeline, settings
+from reelscope.analyzers import age_estimation, eye_tracking, face_emotion
+from reelscope.analyzers.base import Analyzer, Finding
+from reelscope.results import to_json
+from reelscope.signals import Faces
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
 from reelscope.sources.face_details import FaceAttributeSource, FaceExpressionSource, FaceLandmarkSource
 from reelscope.sources.faces import ATTRIBUTES, DETECTOR, EXPRESSION, LANDMARKS, FaceSource
-from reelscope.types import Deadline, ExtraWindow, Window
+from reelscope.types import Deadline, ExtraWindow, Window, nested_order
 
 WIDTH, HEIGHT = 360, 640
 SIZE = (WIDTH, HEIGHT, WIDTH, HEIGHT)
@@ -38,12 +44,17 @@ class Server:
 
     def __init__(self, boxes_at, untrained=()):
         self.boxes_at, self.untrained = boxes_at, untrained
-        self.asked = []
+        self.asked: list[str] = []
+        self._sample_count = 0
+
+    def allocate(self, height, width):
+        return Memory(height, width)
 
     def submit(self, model, buffer, rows, outputs, timeout_seconds, inputs):
-        window = next(window for window in self.windows if window.buffer is buffer)
-        self.asked.append((model, outputs, window))
-        values = {"faces": self._faces, "face_boxes": self._boxes}[model](window.samples[:rows])
+        samples = [self._sample_count + number for number in nested_order(rows)]
+        self._sample_count += rows
+        self.asked.append(model)
+        values = {"faces": self._faces, "face_boxes": self._boxes}[model](samples)
         assert set(outputs) == set(values)
         return Answer(values)
 
@@ -71,7 +82,7 @@ class Server:
             "age_years": marks,
             "is_male": (marks % 2).astype(np.int32),
             "landmarks": np.broadcast_to(marks[:, None, None], (count, 106, 2)),
-            "expression": np.broadcast_to(marks[:, None], (count, 8)),
+            "expression": np.eye(8, dtype=np.float32)[(marks % 8).astype(int)],
             "valence": np.full(count, np.nan, np.float32),
             "arousal": -marks,
             f"{DETECTOR}_provenance": self._told(DETECTOR, len(samples)),
@@ -98,19 +109,19 @@ def follow(server, count, details=DETAILS, rate=10, extra=()):
     clip = header([np.zeros((HEIGHT, WIDTH, 3), np.uint8)], base_frame_rate=rate)
     for each in (source, *listeners):
         each.start(clip)
-    server.windows = [
+    given = [
         *(
             Window(Memory(HEIGHT, WIDTH), first, min(20, count - first), Fraction(rate))
             for first in range(0, count, 20)
         ),
         *extra,
     ]
-    for window in server.windows:
+    for window in given:
         source.push(window)
         window.release()
     signals = [each.finish(count / rate) for each in (source, *listeners)]
     source.close()
-    assert all(window.buffer.is_closed for window in server.windows)
+    assert all(window.buffer.is_closed for window in given)
     return signals
 
 
@@ -127,7 +138,7 @@ def expected(count):
 def test_details_are_those_of_the_face_in_the_same_row(count):
     server = Server(some)
     faces, attributes, landmarks, expressions = follow(server, count)
-    assert {model for model, _, _ in server.asked} == {"faces"}
+    assert set(server.asked) == {"faces"}
     marks = np.array([mark for _, mark in expected(count)])
     assert faces.frame.tolist() == [sample for sample, _ in expected(count)]
     assert faces.times_seconds == pytest.approx(np.arange(count) / 10)
@@ -135,7 +146,7 @@ def test_details_are_those_of_the_face_in_the_same_row(count):
     assert np.array_equal(attributes.age_years, marks)
     assert np.array_equal(attributes.is_male, marks % 2 == 1)
     assert np.array_equal(landmarks.points[:, 105, 0], marks)
-    assert np.array_equal(expressions.probabilities[:, 7], marks)
+    assert np.array_equal(expressions.probabilities.argmax(axis=1), marks % 8)
     assert np.array_equal(expressions.arousal, -marks)
     assert np.isnan(expressions.valence).all()
     for signal in (faces, attributes, landmarks, expressions):
@@ -146,7 +157,7 @@ def test_only_boxes_are_asked_for_when_nobody_listens():
     """Nothing is cropped on the server: as in a deployment without biometrics."""
     server = Server(some)
     (faces,) = follow(server, 47, details=())
-    assert {model for model, _, _ in server.asked} == {"face_boxes"}
+    assert set(server.asked) == {"face_boxes"}
     whole = follow(Server(some), 47)[0]
     for name in ("frame", "boxes_xyxy", "scores", "keypoints", "track_ids", "times_seconds"):
         assert np.array_equal(getattr(faces, name), getattr(whole, name)), name
@@ -188,7 +199,7 @@ def test_extra_frames_are_not_looked_at():
     extra = ExtraWindow(Memory(HEIGHT, WIDTH), (0.5, 0.7), half_rate_count=2)
     server = Server(some)
     faces, attributes, *_ = follow(server, 20, extra=[extra])
-    assert extra not in [window for _, _, window in server.asked]
+    assert server.asked == ["faces"]
     assert faces.sample_count == attributes.sample_count == 20
 
 
@@ -216,3 +227,46 @@ def test_sizes_are_those_of_the_uploaded_frame():
     faces = follow(Server(some), 3)[0]
     assert (faces.width_px, faces.height_px) == (WIDTH, HEIGHT)
     assert faces.sizes_px == pytest.approx([80, 80, 100], abs=0.01)
+
+
+def test_through_the_whole_pipeline(tmp_path, monkeypatch):
+    """Three analyzers share what is asked once, and only one of them suffers from random weights."""
+    clip = clips.write(tmp_path / "a.mp4", clips.pan(1, 75, height=HEIGHT, width=WIDTH))
+    server = Server(lambda sample: [(40, 100, 140, 240), (200, 300, 330, 450)], untrained=(EXPRESSION,))
+    judging = (age_estimation.ANALYZER, eye_tracking.ANALYZER, face_emotion.ANALYZER)
+    profile = settings.profile("cpu")
+    results = pipeline.analyze(clip, analyzers=judging, profile=profile, client=server)
+    assert server.asked == ["faces"]
+    assert {name: found.status for name, found in results.analyzers.items()} == dict.fromkeys(results.analyzers, "ok")
+    assert [track.id for track in results.tracks.face] == ["face-1", "face-2"]
+    warnings = {name: found.warnings for name, found in results.analyzers.items()}
+    assert warnings == {
+        "age_estimation": (),
+        "eye_tracking": (),
+        "face_emotion": ("untrained_model:face_expression",),
+    }
+    assert [model.name for model in results.analyzers["age_estimation"].models] == [DETECTOR, ATTRIBUTES]
+    monkeypatch.setattr(check, "ANALYZERS", judging)
+    assert check.check(to_json(results, judging)) == []
+
+
+def test_a_pipeline_without_biometrics_asks_for_boxes(tmp_path):
+    """What else reads faces, such as composition, gets them; the judging analyzers are skipped."""
+    clip = clips.write(tmp_path / "a.mp4", clips.pan(1, 30, height=HEIGHT, width=WIDTH))
+    counting = Analyzer(
+        name="toy",
+        version="1",
+        title="counts faces",
+        requires=(Faces,),
+        data=type(None),
+        summary=int,
+        headline=str,
+        analyze=lambda faces: Finding(segments=(), summary=len(faces.tracks())),
+    )
+    server = Server(lambda sample: [(40, 100, 140, 240)])
+    profile = settings.profile("cpu", biometrics=False)
+    analyzers = (counting, age_estimation.ANALYZER)
+    results = pipeline.analyze(clip, analyzers=analyzers, profile=profile, client=server)
+    assert set(server.asked) == {"face_boxes"}
+    assert results.analyzers["toy"].summary == 1
+    assert results.analyzers["age_estimation"].reason == "biometrics_off"

@@ -100,7 +100,8 @@ def head_poses(points_px: Points, head: Points) -> HeadPoses:
     """
     # Points of a network gone astray must not stop the others: the decomposition refuses what is not finite.
     is_known = np.asarray(np.isfinite(points_px).all(axis=(1, 2)))
-    offsets = np.where(is_known[:, None, None], points_px - points_px.mean(axis=1, keepdims=True), 0.0)
+    points = np.where(is_known[:, None, None], points_px, 0.0)
+    offsets = points - points.mean(axis=1, keepdims=True)
     views = (np.linalg.pinv(head - head.mean(axis=0)) @ offsets).transpose(0, 2, 1)
     left, stretches, right = np.linalg.svd(views, full_matrices=False)
     across_and_down = left @ right

@@ -245,6 +245,8 @@ def test_nothing_and_a_single_frame():
         products=(), screen_time_seconds=0, first_seen_seconds=None, in_first_3s=False, share_of_screen=0
     )
     assert product_detection.headline(finding.summary) == "no product"
+    nothing_decoded = tracks(duration=0.0)
+    assert product_detection.analyze(nothing_decoded, None, None).summary.share_of_screen == 0
     one = product_detection.analyze(tracks(("cup", CUP_BOX, 0, 1), duration=1 / 30), None, None)
     assert one.summary.screen_time_seconds == pytest.approx(1 / 30)
     assert one.summary.share_of_screen == pytest.approx(0.16)

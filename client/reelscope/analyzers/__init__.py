@@ -1,20 +1,28 @@
 """The registry: every analyzer that works, in the order in which results list them."""
 
 from reelscope.analyzers import (
+    background_segmentation,
+    body_pose,
     camera_analysis,
     color_analysis,
     content_quality,
     cut_analysis,
     object_detection,
+    product_detection,
     scene_segmentation,
+    text_overlay,
 )
 from reelscope.analyzers.base import Analyzer
 
 ANALYZERS: tuple[Analyzer, ...] = (
     object_detection.ANALYZER,
+    text_overlay.ANALYZER,
+    background_segmentation.ANALYZER,
+    body_pose.ANALYZER,
     content_quality.ANALYZER,
     color_analysis.ANALYZER,
     camera_analysis.ANALYZER,
     cut_analysis.ANALYZER,
+    product_detection.ANALYZER,
     scene_segmentation.ANALYZER,
 )

@@ -254,7 +254,7 @@ def _seconds(shown: Sequence[_Shown]) -> float:
 def _share(shown: Sequence[_Shown], duration_seconds: float) -> float:
     """Area over time; what overlaps counts each, up to the whole picture."""
     areas = sum(each.segment.data.area_percent / 100 * _seconds([each]) for each in shown)
-    return min(1.0, areas / duration_seconds)
+    return min(1.0, areas / duration_seconds) if shown else 0.0
 
 
 def headline(summary: ProductSummary) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reelscope.signals import (
+    CropEmbeddings,
     FaceAttributes,
     FaceExpressions,
     FaceLandmarks,
@@ -17,9 +18,11 @@ from reelscope.signals import (
     SceneLabels,
     Shots,
     Signal,
+    TextRegions,
 )
 from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
+from reelscope.sources.crops import CropSource
 from reelscope.sources.embeddings import EmbeddingSource
 from reelscope.sources.ensemble import AskingSource
 from reelscope.sources.face_details import FaceAttributeSource, FaceExpressionSource, FaceLandmarkSource
@@ -30,6 +33,7 @@ from reelscope.sources.poses import PoseSource
 from reelscope.sources.quality import QualitySource
 from reelscope.sources.scene_labels import SceneLabelSource
 from reelscope.sources.shots import ShotSource
+from reelscope.sources.texts import TextSource
 
 CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FaceAttributes: FaceAttributeSource,
@@ -43,10 +47,12 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
 """Signals computed in the client."""
 
 ENSEMBLE_SOURCES: Mapping[type[Signal], type[AskingSource[Any]]] = {
+    CropEmbeddings: CropSource,
     Faces: FaceSource,
     FrameEmbeddings: EmbeddingSource,
     ObjectTracks: ObjectSource,
     Poses: PoseSource,
     SceneLabels: SceneLabelSource,
+    TextRegions: TextSource,
 }
 """Signals that a Triton ensemble answers."""

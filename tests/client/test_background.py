@@ -12,6 +12,7 @@ from envelope import violations, written
 from feeding import PROVENANCE, header
 from skeletons import tracks
 
+from masks import decoded, iou
 from reelscope import results
 from reelscope.analyzers import background_segmentation
 from reelscope.analyzers.background_segmentation import BackgroundSummary
@@ -72,23 +73,6 @@ def scene(label_maps, rate=2.5, *, times=None, duration=None, energies=None, tra
     )
 
 
-def decoded(mask: CocoMask) -> np.ndarray:
-    """The mask of COCO's compressed text, read as its format is published."""
-    lengths, k = [], 0
-    while k < len(mask.counts):
-        number, group, more = 0, 0, True
-        while more:
-            code = ord(mask.counts[k]) - 48
-            number |= (code & 31) << (5 * group)
-            more = bool(code & 32)
-            k, group = k + 1, group + 1
-            if not more and code & 16:
-                number |= -1 << (5 * group)
-        lengths.append(number + (lengths[-2] if len(lengths) > 2 else 0))
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(mask.size[::-1]).T
-
-
 def test_masks_are_cocos():
     """Texts that COCO's own tools write for these run lengths."""
     for lengths, size, text in (
@@ -110,10 +94,6 @@ def test_masks_survive(seed):
 
 def masks(finding):
     return [decoded(mask) for segment in finding.segments for mask in segment.data.foreground.rle]
-
-
-def iou(first, second):
-    return (first & second).sum() / (first | second).sum()
 
 
 def test_areas_sum_to_one():

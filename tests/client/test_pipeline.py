@@ -252,7 +252,8 @@ def test_a_truncated_clip_is_partial(tmp_path):
 
 def test_a_server_is_asked_for_when_needed(clip):
     assert pipeline.needed_ensembles(pipeline.select(["cut_analysis"])) == ()
-    assert pipeline.needed_ensembles(pipeline.select(None)) == ("detections", "embeddings")
+    asking = pipeline.select(["object_detection", "scene_segmentation"])
+    assert pipeline.needed_ensembles(asking) == ("detections", "embeddings")
     with pytest.raises(UsageError, match="object_tracks"):
         run(clip, ["object_detection"])
 

@@ -510,6 +510,16 @@ def test_unseen_keypoints_are_written_as_they_came():
     assert len(written[0]) == 17
 
 
+def test_of_a_crowd_those_are_described_who_stay():
+    crowd = [skeleton((0.02 + 0.06 * (k % 16), 0.2 + 0.15 * (k // 16)), size=0.02) for k in range(120)]
+    finding = seen([crowd[:40], crowd, crowd[:40]])
+    assert len(persons(finding)) == 100
+    assert sorted(len(segment.data.times_seconds) for segment in persons(finding)) == [1] * 60 + [3] * 40
+    assert finding.summary.persons_max == 120
+    assert finding.warnings == ("people_left_out:20",)
+    assert seen([crowd[:40]]).warnings == ()
+
+
 def test_a_long_clip_lists_every_second_pose():
     finding = seen([[skeleton()]] * 4000)
     data = person(finding)

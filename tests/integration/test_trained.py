@@ -14,11 +14,13 @@ import pytest
 import skimage.data
 
 import clips
+from masks import decoded, iou
 from places import CHECKOUT, USER_WEIGHTS
 from reelscope import pipeline, settings
 from reelscope.embedded import EmbeddedServer
 from reelscope.inference import InferenceClient
 from reelscope.results import Results
+from reelscope.signals import KEYPOINTS
 from reelscope_export import paths, weights
 from reelscope_export.download import Offline
 from reelscope_export.errors import WeightsUnavailable
@@ -29,10 +31,13 @@ STEP_PX = 4
 """How far a pasted picture moves per frame."""
 
 MODELS = {
+    "background_segmentation": ("segmentation_segformer",),
+    "body_pose": ("pose_yolov8", "object_yolov8"),
     "object_detection": ("object_yolov8",),
     "product_detection": ("object_yolov8", "object_crops", "embedding_clip"),
     "scene_segmentation": ("embedding_clip",),
 }
+SEEN = ("nose", "left_shoulder", "right_shoulder")
 Analyze = Callable[[Path, str], Results]
 
 
@@ -120,3 +125,55 @@ def test_texture_holds_no_products(analyze, tmp_path):
     found = analyze(clip, "product_detection").analyzers["product_detection"]
     assert found.segments == ()
     assert found.summary.products == ()
+
+
+def _portrait(size: int, x: int = 400) -> np.ndarray:
+    """A photograph of a woman to the waist, `size` px wide, on grey."""
+    frame = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    y = (HEIGHT - size) // 2
+    frame[y : y + size, x : x + size] = cv2.resize(skimage.data.astronaut(), (size, size), interpolation=cv2.INTER_AREA)
+    return frame
+
+
+def test_the_pose_of_a_photograph(analyze, tmp_path):
+    """ANALYZERS.md 5: nose and shoulders with more than 0.5; the photograph 5 px further, the keypoints 5 +-1 px."""
+    keypoints = []
+    for x in (400, 405):
+        clip = clips.write(tmp_path / f"{x}.mp4", [_portrait(512, x)] * RATE, rate=RATE, crf=18)
+        found = analyze(clip, "body_pose").analyzers["body_pose"]
+        assert found.summary.persons_max == 1
+        assert found.summary.framing in ("half", "head")
+        (person,) = [segment for segment in found.segments if segment.label == "person"]
+        assert person.track_id is not None
+        keypoints.append(np.array(person.data.keypoints[-1])[[KEYPOINTS.index(name) for name in SEEN]])
+    assert (np.array(keypoints)[..., 2] > 0.5).all()
+    moved = (keypoints[1] - keypoints[0])[:, :2] * (WIDTH, HEIGHT)
+    assert np.allclose(moved, (5, 0), atol=1)
+
+
+def test_a_persons_area_and_a_still_mask(analyze, tmp_path):
+    """ANALYZERS.md 4: the person's area grows with the square of its size, +-10 %; a still clip's mask is still."""
+    areas = {}
+    for size in (350, 500, 700):
+        clip = clips.write(tmp_path / f"{size}.mp4", [_portrait(size)] * (2 * RATE), rate=RATE, crf=18)
+        found = analyze(clip, "background_segmentation").analyzers["background_segmentation"]
+        (segment,) = found.segments
+        areas[size] = segment.data.class_areas["person"]
+        first, *others = map(decoded, segment.data.foreground.rle)
+        assert min(iou(first, mask) for mask in others) >= 0.95
+        assert found.summary.background_change_count == 0
+    for size, area in areas.items():
+        assert area == pytest.approx(areas[500] * (size / 500) ** 2, rel=0.1)
+
+
+def test_a_background_is_swapped(analyze, tmp_path):
+    """ANALYZERS.md 4: a photograph of a cafe's table becomes one of a rocket after 3.1 s, +-0.5 s."""
+    views = [
+        cv2.resize(picture, (960, 640), interpolation=cv2.INTER_AREA)
+        for picture in (skimage.data.coffee(), skimage.data.rocket())
+    ]
+    frames = [views[k >= 93] for k in range(6 * RATE)]
+    clip = clips.write(tmp_path / "swap.mp4", frames, rate=RATE, crf=18)
+    found = analyze(clip, "background_segmentation").analyzers["background_segmentation"]
+    assert found.summary.background_change_count == 1
+    assert found.segments[1].start_seconds == pytest.approx(3.1, abs=0.5)

@@ -1,9 +1,9 @@
 """Body pose: who does what with their body: posture, gestures, energy, dance.
 
 Conventions: one span per person, from the first to the last instant with a pose plus one sampling step, and one segment
-per gesture. Left and right are the person's own. Keypoints are smoothed (see body_motion) where they are seen, that is,
-with a probability of at least `keypoint_min_confidence`; elsewhere they are as the network gave them, and nothing is
-made of them.
+per gesture; of a crowd the 100 who are seen longest, and a warning tells how many are left out. Left and right are the
+person's own. Keypoints are smoothed (see body_motion) where they are seen, that is, with a probability of at least
+`keypoint_min_confidence`; elsewhere they are as the network gave them, and nothing is made of them.
 
 Energy is the mean speed of 13 keypoints (eyes and ears move with the nose) in torso lengths per second, in the picture:
 a moving camera adds to it.
@@ -29,10 +29,13 @@ from reelscope.analyzers.body_identity import Person
 from reelscope.analyzers.body_stretches import MIN_CONFIDENCE, Stretch
 from reelscope.signals import ObjectTracks, Parameter, Poses, Shots
 
+MAX_PEOPLE = 100
+"""Of a crowd, those are described who are in the picture longest."""
 MAX_LISTED_POSES = 3000
 """Of a clip with more poses, every second one of a person is written, or every third, and so on."""
 
 PARAMETERS: dict[str, Parameter] = {
+    "max_people": MAX_PEOPLE,
     "max_listed_poses": MAX_LISTED_POSES,
     **body_identity.PARAMETERS,
     **body_stretches.PARAMETERS,
@@ -92,7 +95,7 @@ class PoseSummary:
     persons_max: int | None
     """Most people in one sampled frame."""
     energy_mean: float | None
-    """Mean over everybody and all instants, torso lengths per second; null when never measured."""
+    """Mean over all people described and all instants, torso lengths per second; null when never measured."""
     dance_hz: float | None
     """That of the person longest in the picture whose motion is periodic; null when nobody's is."""
     gesture_counts: Mapping[GestureName, int] | None
@@ -105,11 +108,12 @@ PoseData = PersonData | GestureData
 
 
 def analyze(poses: Poses, objects: ObjectTracks | None, shots: Shots | None) -> Finding[PoseData, PoseSummary]:
-    """Describe everybody."""
-    persons = body_identity.people(poses, objects)
+    """Describe everybody, or the most of a crowd."""
+    everybody = body_identity.people(poses, objects)
+    persons = sorted(everybody, key=lambda person: -len(person.rows))[:MAX_PEOPLE]
     cuts = np.array([shot.start_seconds for shot in shots.shots[1:]] if shots else [])
     stretches = [body_stretches.stretches(person, poses, cuts) for person in persons]
-    stride = max(1, -(-len(poses.frame) // MAX_LISTED_POSES))
+    stride = max(1, -(-sum(len(person.rows) for person in persons) // MAX_LISTED_POSES))
     people = [_person(*found, poses, stride) for found in zip(persons, stretches, strict=True)]
     gestures = [
         _gesture(gesture, stretch, person, poses)
@@ -124,6 +128,7 @@ def analyze(poses: Poses, objects: ObjectTracks | None, shots: Shots | None) -> 
         segments=(*people, *gestures),
         series=_series(poses, energy),
         summary=_summary(poses, people, gestures, energy),
+        warnings=(f"people_left_out:{len(everybody) - len(persons)}",) if len(everybody) > len(persons) else (),
     )
 
 

@@ -62,7 +62,7 @@ class SceneLabelSource(EnsembleSource):
         self._times.append(asked.times_seconds)
         self._areas.append(answer["areas"])
         for number, label_map in enumerate(answer["label_map"]):
-            self._runs.append(_runs(label_map))
+            self._runs.append(run_lengths(label_map))
             self._energies.append(self._measure(asked.frame(number), label_map == self._person))
 
     def finish(self, duration_seconds: float) -> SceneLabels:
@@ -106,7 +106,7 @@ class SceneLabelSource(EnsembleSource):
         return on, off
 
 
-def _runs(label_map: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def run_lengths(label_map: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Labels and lengths of the runs of uint8 [height, width], read down its columns."""
     cells = label_map.T.ravel()
     starts = np.flatnonzero(np.diff(cells, prepend=cells[0] ^ 1))

@@ -3,6 +3,9 @@
 Probabilities are a softmax within a group (Radford et al. 2021, arXiv:2103.00020, section 3.1). The first six groups
 are the antonym pairs of CLIP-IQA (Wang, Chan & Loy 2023, arXiv:2207.12396) in torchmetrics' wording; CLIP-IQA itself
 asks a ResNet-50 without positional embedding at full size, so figures are not comparable with published ones.
+
+The group `product` is asked about crops of objects. A label that begins with "not: " is no product: rejects, without
+which a softmax would find one in everything.
 """
 
 from __future__ import annotations
@@ -75,7 +78,67 @@ _SETTINGS = {
     "graphics or text": "graphics or text on a screen.",
 }
 
-PROMPTS: tuple[Prompt, ...] = (*_PAIRS, *(Prompt("setting", label, text) for label, text in _SETTINGS.items()))
+_PRODUCTS = {
+    "canned drink": "a photo of a can of a soft drink.",
+    "bottled drink": "a photo of a bottle of a drink.",
+    "coffee or tea": "a photo of a cup of coffee or tea.",
+    "alcoholic drink": "a photo of a bottle of wine, beer or liquor.",
+    "packaged snack": "a photo of a bag of snacks.",
+    "sweets or chocolate": "a photo of chocolate or candy.",
+    "packaged food": "a photo of packaged food.",
+    "prepared meal": "a photo of a dish of food.",
+    "fruit or vegetables": "a photo of fruit or vegetables.",
+    "makeup": "a photo of makeup, such as lipstick or a palette.",
+    "skincare": "a photo of a jar or tube of skin cream.",
+    "perfume": "a photo of a bottle of perfume.",
+    "hair product": "a photo of a bottle of shampoo.",
+    "oral care": "a photo of a toothbrush or toothpaste.",
+    "medicine or supplement": "a photo of a bottle of pills.",
+    "cleaning product": "a photo of a bottle of detergent.",
+    "clothing": "a photo of a piece of clothing.",
+    "shoes": "a photo of shoes.",
+    "bag": "a photo of a handbag or a backpack.",
+    "jewellery": "a photo of jewellery.",
+    "watch": "a photo of a wristwatch.",
+    "glasses": "a photo of glasses or sunglasses.",
+    "hat": "a photo of a hat.",
+    "phone": "a photo of a mobile phone.",
+    "laptop or tablet": "a photo of a laptop or a tablet.",
+    "headphones": "a photo of headphones.",
+    "camera": "a photo of a camera.",
+    "television or monitor": "a photo of a television or a monitor.",
+    "game controller": "a photo of a game controller.",
+    "cup or mug": "a photo of an empty cup or a mug.",
+    "reusable bottle": "a photo of a reusable water bottle.",
+    "kitchen appliance": "a photo of a kitchen appliance.",
+    "cookware": "a photo of a pan or a pot.",
+    "vacuum cleaner": "a photo of a vacuum cleaner.",
+    "furniture": "a photo of a piece of furniture.",
+    "lamp": "a photo of a lamp.",
+    "bedding or cushion": "a photo of a cushion or bedding.",
+    "toy": "a photo of a toy.",
+    "book": "a photo of a book.",
+    "sports equipment": "a photo of sports equipment.",
+    "tool": "a photo of a tool.",
+    "pet food or supplies": "a photo of pet food or pet supplies.",
+    "car": "a photo of a car.",
+    "bicycle or scooter": "a photo of a bicycle or a scooter.",
+    "not: person": "a photo of a person.",
+    "not: face": "a close-up of a face.",
+    "not: hand": "a close-up of a hand.",
+    "not: animal": "a photo of an animal.",
+    "not: plant": "a photo of a plant.",
+    "not: building or street": "a photo of a building or a street.",
+    "not: background": "a blurry background.",
+    "not: plain texture": "a plain surface with nothing on it.",
+    "not: text or graphics": "text or graphics on a screen.",
+}
+
+PROMPTS: tuple[Prompt, ...] = (
+    *_PAIRS,
+    *(Prompt("setting", label, text) for label, text in _SETTINGS.items()),
+    *(Prompt("product", label, text) for label, text in _PRODUCTS.items()),
+)
 """Every prompt, in the order of the graph's `label_probabilities`; the labels of a group follow each other."""
 
 LABELS: tuple[str, ...] = tuple(f"{prompt.group}/{prompt.label}" for prompt in PROMPTS)

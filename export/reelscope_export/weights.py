@@ -5,7 +5,8 @@ The cache (`REELSCOPE_WEIGHTS`) holds trained checkpoints under the names of `we
 of the first file seen. A checkpoint put into the cache by hand is used like a downloaded one. Libraries that read a
 folder (configuration and vocabulary beside the network's weights) find one: each of its files is a part, held to a
 hash of its own. Some files come inside a zip, some inside an installed package, which is trained weights whatever the
-mode; some are downloaded only when the user has accepted their licence by name.
+mode; some are downloaded only when the user has accepted their licence by name. A graph without weights stands for
+itself: its source is what would be its weights, and it means what it says.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Entry:
     member: str = ""
     opt_in: bool = False
     package: str = ""
+    weightless: bool = False
     beside: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -139,6 +141,8 @@ class Cache:
             entry = self.manifest[model][variant]
         except KeyError:
             raise UnknownModel(f"{MANIFEST.name} has no weights for {model}, variant {variant!r}") from None
+        if entry.weightless:
+            return _itself(entry)
         if mode != "random" or entry.package:
             try:
                 return self._trained(entry, policy)
@@ -265,6 +269,13 @@ def _place_folder(temporary: Path, folder: Path) -> None:
     except OSError as exc:
         if exc.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
+
+
+def _itself(entry: Entry) -> Weights:
+    """The source of a graph without weights, in the place of weights."""
+    file = Path(__file__).with_name(entry.file)
+    revision = importlib.metadata.version("reelscope")
+    return Weights(file, file_sha256(file), True, source="reelscope", revision=revision, licence=entry.licence)
 
 
 def _packaged(entry: Entry) -> Weights:

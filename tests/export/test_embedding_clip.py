@@ -152,7 +152,7 @@ def test_groups_are_those_of_the_contract() -> None:
         group: [label.partition("/")[2] for label in rows]
         for group, rows in groupby(labels, lambda label: label.partition("/")[0])
     }
-    settings = groups.pop("setting")
+    settings, products = groups.pop("setting"), groups.pop("product")
     assert groups == {
         "quality": ["good", "bad"],
         "brightness": ["bright", "dark"],
@@ -165,6 +165,9 @@ def test_groups_are_those_of_the_contract() -> None:
     }
     assert len(settings) >= 30
     assert {"kitchen", "street", "plain background", "graphics or text"} <= set(settings)
+    rejects = {label for label in products if label.startswith("not: ")}
+    assert len(products) - len(rejects) >= 40
+    assert {"not: person", "not: animal", "not: plain texture", "not: background", "not: text or graphics"} <= rejects
     assert sum(clip_prompts.GROUP_SIZES) == len(labels)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from reelscope_export import object_yolov8, paths, verify, weights
+from reelscope_export import object_yolov8, paths, verify, weights, yolov8_parity
 from reelscope_export.export import Exporter, Outcome
 from reelscope_export.paths import ModelSettings
 from reelscope_export.verify import Array
@@ -150,14 +150,14 @@ def box(left: float = 10, score: float = 0.9, class_id: int = 3) -> Array:
     ],
 )
 def test_fp16_boxes_are_matched_by_class_and_overlap(found: Array, share: float) -> None:
-    measure = object_yolov8._matched("matched", [(found, box())])
+    measure = yolov8_parity.matched("matched", [(found, box())])
     assert (measure.value, measure.passed) == (share, share == 1.0)
 
 
 def test_faint_boxes_need_not_be_matched_but_some_box_must() -> None:
     faint, nothing = box(score=0.25), np.empty((0, 6))
-    assert object_yolov8._matched("matched", [(box(), box()), (nothing, faint)]).value == 1.0
-    assert not object_yolov8._matched("matched", [(nothing, faint)]).passed
+    assert yolov8_parity.matched("matched", [(box(), box()), (nothing, faint)]).value == 1.0
+    assert not yolov8_parity.matched("matched", [(nothing, faint)]).passed
 
 
 @pytest.mark.slow

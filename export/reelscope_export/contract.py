@@ -29,17 +29,19 @@ class Contract:
     """Head comment of the configs, line by line: what it computes, colour order, units, padding."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    """Outputs without `provenance`, which every model has and `all_outputs` adds."""
+    """Outputs without `provenance`, which every model with a network has and `all_outputs` adds."""
     batched: bool = True
     """False: Triton batches nothing, because rows are not one per request row; `dims` are then the whole shape."""
     backend: Backend = "onnxruntime"
     """python: the committed 1/model.py serves it, and nothing is built."""
     provenance_count: int = 1
-    """Networks that a Python model answers for, at most: -1 for any number."""
+    """Networks that a Python model answers for, at most: -1 for any number; 0 leaves `provenance` out."""
 
     @property
     def all_outputs(self) -> tuple[Tensor, ...]:
         """Outputs in order; `provenance` is the last."""
+        if not self.provenance_count:
+            return self.outputs
         return (*self.outputs, Tensor(PROVENANCE, "TYPE_STRING", (self.provenance_count,)))
 
 

@@ -61,5 +61,76 @@ ENSEMBLES: tuple[Ensemble, ...] = (
         ),
         steps=(Step("embedding_clip"),),
     ),
+    Ensemble(
+        name="text_regions",
+        comment=(
+            "Text regions: the lines of text in all frames of a request. RGB frames of any size, one size per request.",
+            "Tensors as in model_repository/text_reader; text_reader_provenance says which networks answered.",
+        ),
+        steps=(Step("text_reader"),),
+        inputs=(Tensor("frames", "TYPE_UINT8", (-1, -1, -1, 3)),),
+        max_batch_size=0,
+    ),
+    Ensemble(
+        name="poses",
+        comment=(
+            "Poses: people and their keypoints in each frame. RGB frames of any size, one size per request.",
+            "Tensors as in model_repository/pose_yolov8; pose_yolov8_provenance says which weights answered.",
+        ),
+        steps=(Step("pose_yolov8"),),
+    ),
+    Ensemble(
+        name="scene_labels",
+        comment=(
+            "Scene labels: ADE20K's label of every part of each frame. RGB frames of any size, one size per request.",
+            "Tensors as in model_repository/segmentation_segformer; segmentation_segformer_provenance says which",
+            "weights answered.",
+        ),
+        steps=(Step("segmentation_segformer"),),
+    ),
+    Ensemble(
+        name="crop_embeddings",
+        comment=(
+            "Crop embeddings: CLIP's view of boxes in the frames of a request, cut out on the server: at least one, at",
+            "most as many as embedding_clip's max_batch_size. Tensors as in model_repository/object_crops (inputs) and",
+            "model_repository/embedding_clip (outputs), a row for each box.",
+        ),
+        steps=(
+            Step("object_crops", inner=("crops",)),
+            Step("embedding_clip", renamed={"frames": "crops"}),
+        ),
+        inputs=(
+            Tensor("frames", "TYPE_UINT8", (-1, -1, -1, 3)),
+            Tensor("boxes_xyxy", "TYPE_FP32", (-1, 4)),
+            Tensor("frame_index", "TYPE_INT32", (-1,)),
+        ),
+        max_batch_size=0,
+    ),
+    Ensemble(
+        name="faces",
+        comment=(
+            "Faces: what is seen in every face of the frames of a request, cut out on the server. RGB frames of any size,",
+            "one size per request. Rows are faces, any number, also none; frame_index: the frame of each. landmarks: the",
+            "points of model_repository/face_landmarks; expression: the probabilities of model_repository/face_expression.",
+        ),
+        steps=(
+            Step("face_detection_scrfd", inner=("boxes_xyxy", "scores", "keypoints", "count")),
+            Step("face_crops", inner=("crops_96", "crops_192", "crops_224", "crop_transforms")),
+            Step("face_attributes"),
+            Step("face_landmarks", renamed={"points": "landmarks"}),
+            Step("face_expression", renamed={"probabilities": "expression"}),
+        ),
+        inputs=(Tensor("frames", "TYPE_UINT8", (-1, -1, -1, 3)),),
+        max_batch_size=0,
+    ),
+    Ensemble(
+        name="face_boxes",
+        comment=(
+            "Face boxes: where faces are in each frame, and nothing more of them. RGB frames of any size, one size per",
+            "request. Tensors as in model_repository/face_detection_scrfd; face_detection_scrfd_provenance says which",
+            "weights answered.",
+        ),
+        steps=(Step("face_detection_scrfd"),),
+    ),
 )
 """Every ensemble; each is a folder below `ensembles/`."""

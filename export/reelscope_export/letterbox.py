@@ -50,7 +50,7 @@ class Letterbox(nn.Module):
         inside = _between(rows, place.scaled_height_px).view(1, 1, -1, 1) & _between(
             columns, place.scaled_width_px
         ).view(1, 1, 1, -1)
-        pixels = _resize(frames, place, rows, columns)
+        pixels = resize(frames, place, rows, columns)
         return torch.where(inside, pixels, _PAD_GREY) / 255.0, place
 
     def placement(self, frames: Tensor) -> Placement:
@@ -75,7 +75,7 @@ def _between(positions: Tensor, length: Tensor) -> Tensor:
     return (positions >= 0) & (positions < length)
 
 
-def _resize(frames: Tensor, place: Placement, rows: Tensor, columns: Tensor) -> Tensor:
+def resize(frames: Tensor, place: Placement, rows: Tensor, columns: Tensor) -> Tensor:
     """Scaled pixels at the given rows and columns, as float32 integers 0-255 [N,3,rows,columns].
 
     The two source rows of each output row are blended one after the other: only one of them is held as float32 at

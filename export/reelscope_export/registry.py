@@ -18,11 +18,23 @@ if TYPE_CHECKING:
 MODELS: tuple[str, ...] = (
     "object_yolov8",
     "embedding_clip",
+    "pose_yolov8",
+    "segmentation_segformer",
+    "object_crops",
+    "text_detection_craft",
+    "text_recognition_crnn",
+    "text_detection_ppocr",
+    "text_orientation_ppocr",
+    "text_recognition_ppocr",
+    "face_detection_scrfd",
+    "face_attributes",
+    "face_landmarks",
+    "face_expression",
 )
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 
 
-ADAPTERS: tuple[str, ...] = ()
+ADAPTERS: tuple[str, ...] = ("text_reader", "face_crops")
 """Python models: a committed 1/model.py, no weights of their own. Each has a module here that holds its CONTRACT."""
 
 
@@ -32,7 +44,10 @@ class ModelModule(Protocol):
     CONTRACT: Contract
 
     def write_random(self, variant: str, file: Path) -> None:
-        """Write seeded random weights in the upstream library's own format; equal calls give equal bytes."""
+        """Write seeded random weights in the upstream library's own format; equal calls give equal bytes.
+
+        A model whose weights come in an installed package, or that has none, has no such function.
+        """
 
     def build(self, weights: Path, precision: str) -> onnx.ModelProto:
         """Build the graph, without provenance, from weights loaded by the upstream library."""

@@ -59,8 +59,11 @@ def test_config_keeps_the_contract(file: Path) -> None:
         assert [(each.name, types.Name(each.data_type), tuple(each.dims)) for each in tensors] == [
             (each.name, each.data_type, each.dims) for each in promised
         ]
-    assert config.backend == "onnxruntime"
-    assert config.default_model_filename.endswith(".onnx")
+    assert config.backend == contract.backend
+    if contract.backend == "python":
+        assert (ROOT / "model_repository" / config.name / "1" / "model.py").is_file()
+    else:
+        assert config.default_model_filename.endswith(".onnx")
     assert all(group.count >= 1 and group.kind for group in config.instance_group)
     assert len(config.instance_group) == 1
 
@@ -71,7 +74,10 @@ def test_cpu_profile_does_not_wait_for_batches() -> None:
     assert _parse(folder / "config.pbtxt").HasField("dynamic_batching")
 
 
-@pytest.mark.parametrize(("name", "model"), [("detections", "object_yolov8"), ("embeddings", "embedding_clip")])
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("detections", "object_yolov8"), ("embeddings", "embedding_clip"), ("face_boxes", "face_detection_scrfd")],
+)
 def test_ensemble_passes_its_model_through(name: str, model: str) -> None:
     ensemble = _parse(ROOT / "ensembles" / name / "config.pbtxt")
     served = _parse(ROOT / "model_repository" / model / "config.pbtxt")

@@ -55,7 +55,7 @@ def sample_inputs(
 
 
 def _shape(dims: Sequence[int], frame_px: tuple[int, int]) -> tuple[int, ...]:
-    if len(dims) >= 3 and dims[-1] == 3:
+    if list(dims[-3:]) == [-1, -1, 3]:
         sizes = [_OPEN_DIM] * (len(dims) - 3) + [*frame_px, 3]
     elif len(dims) == 1:
         sizes = [WAVEFORM_SAMPLES]

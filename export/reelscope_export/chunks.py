@@ -1,0 +1,108 @@
+"""A graph over rows of any number works through them in chunks: ONNX's Loop around the whole of it.
+
+A frame may hold no face and a window a thousand: without this, memory would grow with the number of faces, and a
+network whose batch dimension was frozen when it was exported could not be asked about more than one. Zero rows are zero
+rounds. Every round slices its rows from the inputs and appends its answers, which are small.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, compose, helper, inliner, numpy_helper
+
+_INNER = "chunk/"
+"""Prefix of every name inside the loop, so that none shadows one outside."""
+
+
+def in_chunks(model: onnx.ModelProto, row_count: int) -> onnx.ModelProto:
+    """Wrap a graph in a loop that gives it `row_count` rows at a time, and what is left in the last round.
+
+    Args:
+        model: its inputs and outputs have rows as their first dimension, and outputs nothing else that varies.
+        row_count: at least 1; a network that was frozen to one row needs 1.
+
+    Returns:
+        A graph of the same inputs and outputs, for any number of rows from 0 up.
+    """
+    model = inliner.inline_local_functions(model)
+    inputs, outputs = ([_any_rows(value) for value in side] for side in (model.graph.input, model.graph.output))
+    body = _body(compose.add_prefix(model, _INNER).graph, inputs, outputs)
+    nodes = [
+        helper.make_node("Shape", [inputs[0].name], ["rows"], "count_rows", start=0, end=1),
+        helper.make_node("Add", ["rows", "chunk_rows_less_one"], ["rows_and_more"], "round_up"),
+        helper.make_node("Div", ["rows_and_more", "chunk_rows"], ["rounds"], "count_rounds"),
+        helper.make_node(
+            "Loop",
+            ["rounds", "", *(f"no_{value.name}" for value in outputs)],
+            [value.name for value in outputs],
+            "chunks",
+            body=body,
+        ),
+    ]
+    constants = [_integer("chunk_rows", row_count), _integer("chunk_rows_less_one", row_count - 1)]
+    graph = helper.make_graph(nodes, "in_chunks", inputs, outputs, [*constants, *map(_no_rows, outputs)])
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _body(
+    inner: onnx.GraphProto, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+) -> onnx.GraphProto:
+    """One round: slice, run, append. The network lies in here whole, so that onnxruntime optimises it as a whole."""
+    slices = [
+        helper.make_node("Slice", [value.name, "first", "end"], [f"{_INNER}{value.name}"], f"slice_{value.name}")
+        for value in inputs
+    ]
+    appends = [
+        helper.make_node("Concat", [f"so_far_{name}", f"{_INNER}{name}"], [f"by_now_{name}"], f"append_{name}", axis=0)
+        for name in (value.name for value in outputs)
+    ]
+    carried = [_renamed(value, f"so_far_{value.name}") for value in outputs]
+    return helper.make_graph(
+        [
+            helper.make_node("Mul", ["round", "chunk_rows"], ["first"], "first_row"),
+            helper.make_node("Add", ["first", "chunk_rows"], ["end"], "end_row"),
+            *slices,
+            *inner.node,
+            *appends,
+            helper.make_node("Identity", ["going"], ["going_on"], "go_on"),
+        ],
+        "one_chunk",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            *carried,
+        ],
+        [
+            helper.make_tensor_value_info("going_on", TensorProto.BOOL, []),
+            *(_renamed(value, f"by_now_{value.name}") for value in outputs),
+        ],
+        inner.initializer,
+    )
+
+
+def _any_rows(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+    """The same tensor with a first dimension that is named, not fixed."""
+    free = onnx.ValueInfoProto()
+    free.CopyFrom(value)
+    free.type.tensor_type.shape.dim[0].dim_param = "row"
+    return free
+
+
+def _renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
+    """The same tensor under another name; its first dimension, which grows from round to round, is left open."""
+    renamed = _any_rows(value)
+    renamed.name = name
+    renamed.type.tensor_type.shape.dim[0].Clear()
+    return renamed
+
+
+def _integer(name: str, value: int) -> onnx.TensorProto:
+    return helper.make_tensor(name, TensorProto.INT64, [1], [value])
+
+
+def _no_rows(value: onnx.ValueInfoProto) -> onnx.TensorProto:
+    """What the answer is before the first round: of the tensor's type and shape, but without rows."""
+    kind = value.type.tensor_type
+    shape = [0, *(dim.dim_value for dim in kind.shape.dim[1:])]
+    return numpy_helper.from_array(np.zeros(shape, helper.tensor_dtype_to_np_dtype(kind.elem_type)), f"no_{value.name}")

@@ -4,7 +4,8 @@
     python -m reelscope_export.configs --check    write nothing; exit 1 and name the files that differ
 
 A profile's config replaces config.pbtxt as a whole (`--model-config-name`), so each is complete: same tensors, other
-instances, batching, file and parameters. Every parameter is one that NVIDIA's onnxruntime backend understands.
+instances, batching, file and parameters. Those of a network are ones that NVIDIA's onnxruntime backend understands, those
+of a Python model its own.
 """
 
 from __future__ import annotations
@@ -62,13 +63,14 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
     ]
     if settings.max_queue_delay_microseconds is not None and contract.batched:
         lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {settings.max_queue_delay_microseconds} }}")
-    for key, value in (
-        ("intra_op_thread_count", settings.intra_op_thread_count),
-        ("enable_mem_pattern", settings.enable_mem_pattern),
-        ("gpu_mem_limit", settings.gpu_mem_limit_bytes),
-    ):
-        if value is not None:
-            lines.append(f'parameters {{ key: "{key}" value: {{ string_value: "{int(value)}" }} }}')
+    numbers = {
+        "intra_op_thread_count": settings.intra_op_thread_count,
+        "enable_mem_pattern": settings.enable_mem_pattern,
+        "gpu_mem_limit": settings.gpu_mem_limit_bytes,
+    }
+    parameters = {key: str(int(value)) for key, value in numbers.items() if value is not None}
+    for key, text in (parameters | dict(settings.parameters)).items():
+        lines.append(f'parameters {{ key: "{key}" value: {{ string_value: "{text}" }} }}')
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ class ModelSettings:
     gpu_mem_limit_bytes: int | None
     enable_mem_pattern: bool | None
     """Onnxruntime's plan of one block per input shape: pays for fixed shapes, costs memory for others."""
+    parameters: Mapping[str, str]
+    """What a Python model is told beyond that, by name."""
 
 
 def read_profiles(file: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -111,6 +114,7 @@ def model_settings(profiles: dict[str, dict[str, Any]], profile: str, model: str
         intra_op_thread_count=table.get("intra_op_thread_count"),
         gpu_mem_limit_bytes=table.get("gpu_mem_limit_bytes"),
         enable_mem_pattern=table.get("enable_mem_pattern"),
+        parameters=table.get("parameters", {}),
     )
 
 

@@ -1,0 +1,62 @@
+"""The engines, and which of them answers."""
+
+import easyocr_engine
+import ppocr_engine
+import triton_python_backend_utils as pb_utils
+
+ENGINES = (easyocr_engine.Engine, ppocr_engine.Engine)
+"""In the order in which `auto` prefers them."""
+AUTO = "auto"
+
+
+class NoEngine(Exception):
+    """Not one engine has all its networks; the message names those that are missing."""
+
+
+class Engines:
+    """Chooses an engine for each request, because models come and go while the server runs."""
+
+    def __init__(self, parameters, repository):
+        """Prefer the engine that the parameter `engine` names.
+
+        Args:
+            parameters: the config's, by name.
+            repository: folder of the models' folders, for their labels.
+
+        Raises:
+            ValueError: there is no such engine.
+        """
+        self._setting = parameters["engine"]
+        names = [engine.name for engine in ENGINES]
+        if self._setting not in (AUTO, *names):
+            raise ValueError(f"parameter engine is {self._setting!r}; it must be one of: {', '.join((AUTO, *names))}")
+        self._preferred = sorted(ENGINES, key=lambda engine: engine.name != self._setting)
+        self._parameters, self._repository = parameters, repository
+        self._made = {}
+
+    def choose(self, networks):
+        """Make or find the engine that answers: the first whose networks are served, and, for `auto`, trained.
+
+        Raises:
+            NoEngine: not one engine has all its networks.
+        """
+        missing = {
+            kind: [model for model in kind.probes if not pb_utils.is_model_ready(model)] for kind in self._preferred
+        }
+        ready = [kind for kind in self._preferred if not missing[kind]]
+        if not ready:
+            needs = "; ".join(f"{kind.name} needs {', '.join(models)}" for kind, models in missing.items())
+            raise NoEngine(f"text cannot be read, because networks are not loaded: {needs}")
+        kind = self._first_trained(ready, networks) if self._setting == AUTO else ready[0]
+        if kind not in self._made:
+            self._made[kind] = kind(self._repository, self._parameters)
+        return self._made[kind]
+
+    @staticmethod
+    def _first_trained(ready, networks):
+        """Untrained networks answer only where there are no others."""
+        if len(ready) > 1:
+            for kind in ready:
+                if all(networks.is_trained(model, probe) for model, probe in kind.probes.items()):
+                    return kind
+        return ready[0]

@@ -1,0 +1,202 @@
+"""Which engine reads text: the preferred one whose networks are served and trained; and how networks are asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from places import CHECKOUT
+
+MODULES = CHECKOUT / "model_repository" / "text_reader" / "1"
+
+
+class Triton(ModuleType):
+    """What Triton's stub offers a model: which models are ready, and what they say of themselves."""
+
+    TRITONSERVER_MEMORY_CPU = "cpu"
+
+    def __init__(self) -> None:
+        super().__init__("triton_python_backend_utils")
+        self.trained: dict[str, bool] = {}
+        self.failing: dict[str, str] = {}
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def is_model_ready(self, name):
+        return name in self.trained
+
+    def PreferredMemory(self, kind, number):  # noqa: N802 - Triton's name
+        return kind, number
+
+    def Tensor(self, name, array):  # noqa: N802
+        return SimpleNamespace(name=name, as_numpy=lambda: array)
+
+    def InferenceRequest(self, model_name, inputs, requested_output_names, preferred_memory):  # noqa: N802
+        assert preferred_memory == ("cpu", 0), "answers of networks on a GPU are fetched from it"
+        return SimpleNamespace(exec=lambda: self._answer(model_name, inputs, requested_output_names))
+
+    def get_output_tensor_by_name(self, response, name):
+        return self.Tensor(name, response.arrays[name])
+
+    def _answer(self, model, inputs, outputs):
+        self.asked.append((model, outputs))
+        rows = len(inputs[0].as_numpy())
+        text = json.dumps({"name": "net", "trained": self.trained[model]}).encode()
+        arrays = {"provenance": np.full((rows, 1), text, object)} | {name: np.ones((rows, 2)) for name in outputs[:-1]}
+        return SimpleNamespace(
+            arrays=arrays,
+            has_error=lambda: model in self.failing,
+            error=lambda: SimpleNamespace(message=lambda: self.failing[model]),
+        )
+
+
+@pytest.fixture
+def triton(monkeypatch: pytest.MonkeyPatch):
+    """A stand-in for Triton, and the reader's modules imported over it; its engines read no files."""
+    stand_in = Triton()
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", stand_in)
+    monkeypatch.syspath_prepend(str(MODULES))
+    import engines
+
+    for kind in engines.ENGINES:
+        monkeypatch.setattr(kind, "__init__", lambda self, repository, parameters: None)
+    yield stand_in
+    for file in MODULES.glob("*.py"):
+        sys.modules.pop(file.stem, None)
+
+
+@pytest.fixture
+def request_stub() -> SimpleNamespace:
+    stub = SimpleNamespace(cancelled=False)
+    stub.is_cancelled = lambda: stub.cancelled
+    return stub
+
+
+@pytest.fixture
+def networks(triton, request_stub):
+    from networks import Caller, Networks
+
+    caller = Caller()
+    yield Networks(caller, request_stub, 1)
+    caller.close()
+
+
+EASYOCR = ("text_detection_craft", "text_recognition_crnn")
+PPOCR = ("text_detection_ppocr", "text_orientation_ppocr", "text_recognition_ppocr")
+PARAMETERS = {"frames_per_call": "1", "canvas_px": "640"}
+
+
+def served(easyocr: bool | None, ppocr: bool | None) -> dict[str, bool]:
+    """Networks with whether they are trained; None: not served."""
+    return {
+        model: trained
+        for models, trained in ((EASYOCR, easyocr), (PPOCR, ppocr))
+        if trained is not None
+        for model in models
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "easyocr", "ppocr", "chosen"),
+    [
+        ("auto", True, True, "easyocr"),
+        ("auto", False, True, "ppocr"),
+        ("auto", None, True, "ppocr"),
+        ("auto", True, None, "easyocr"),
+        ("auto", False, None, "easyocr"),  # its answers are declared untrained
+        ("auto", False, False, "easyocr"),
+        ("ppocr", True, True, "ppocr"),
+        ("ppocr", True, None, "easyocr"),
+        ("easyocr", False, True, "easyocr"),
+        ("easyocr", None, True, "ppocr"),
+    ],
+)
+def test_choice(triton, networks, setting, easyocr, ppocr, chosen):
+    from engines import Engines
+
+    triton.trained = served(easyocr, ppocr)
+    engines = Engines(PARAMETERS | {"engine": setting}, MODULES.parents[1])
+    assert engines.choose(networks).name == chosen
+    assert engines.choose(networks) is engines.choose(networks), "labels are read once"
+    assert networks.provenance == [], "asking whether it is trained is no answer about text"
+
+
+def test_the_networks_are_those_of_the_repository(triton):
+    from engines import ENGINES
+
+    from reelscope_export.paths import read_profiles
+
+    assert {kind.name: tuple(kind.probes) for kind in ENGINES} == {"easyocr": EASYOCR, "ppocr": PPOCR}
+    for profile in read_profiles().values():
+        assert set(PPOCR) <= set(profile["models"])
+
+
+def test_the_choice_follows_what_is_loaded(triton, networks):
+    from engines import Engines
+
+    engines = Engines(PARAMETERS | {"engine": "auto"}, MODULES.parents[1])
+    for easyocr, chosen in ((None, "ppocr"), (True, "easyocr"), (False, "ppocr")):
+        triton.trained = served(easyocr, True)
+        assert engines.choose(networks).name == chosen
+
+
+def test_no_engine_names_what_is_missing(triton, networks):
+    from engines import Engines, NoEngine
+
+    triton.trained = {"text_detection_craft": True, "text_detection_ppocr": True, "text_orientation_ppocr": True}
+    with pytest.raises(NoEngine) as caught:
+        Engines(PARAMETERS | {"engine": "auto"}, MODULES.parents[1]).choose(networks)
+    assert "easyocr needs text_recognition_crnn; ppocr needs text_recognition_ppocr" in str(caught.value)
+
+
+def test_an_unknown_engine_is_refused(triton):
+    from engines import Engines
+
+    with pytest.raises(ValueError, match="'tesseract'; it must be one of: auto, easyocr, ppocr"):
+        Engines(PARAMETERS | {"engine": "tesseract"}, MODULES.parents[1])
+
+
+def test_networks_that_answered_are_remembered_once_each(triton, networks):
+    triton.trained = served(None, True)
+    for rows in (3, 1):
+        answer = networks.ask("text_detection_ppocr", {"frames": np.zeros((rows, 4))}, "text_probability")
+        assert {name: array.shape for name, array in answer.items()} == {"text_probability": (rows, 2)}
+    networks.ask("text_orientation_ppocr", {"lines": np.zeros((2, 4))}, "upside_down_probability")
+    assert [json.loads(text) for text in networks.provenance] == [
+        {"model": model, "name": "net", "trained": True} for model in PPOCR[:2]
+    ]
+
+
+def test_a_network_that_fails_is_named(triton, networks):
+    from networks import NetworkFailed
+
+    triton.trained, triton.failing = served(None, True), {"text_detection_ppocr": "out of memory"}
+    with pytest.raises(NetworkFailed, match="text_detection_ppocr: out of memory"):
+        networks.ask("text_detection_ppocr", {"frames": np.zeros((1, 4))}, "text_probability")
+    assert networks.provenance == []
+
+
+def test_nothing_is_asked_for_a_cancelled_request(triton, networks, request_stub):
+    from networks import Cancelled
+
+    triton.trained = served(None, True)
+    pending = networks.submit("text_detection_ppocr", {"frames": np.zeros((1, 4))}, "text_probability")
+    request_stub.cancelled = True
+    with pytest.raises(Cancelled):
+        pending.result()
+    asked = list(triton.asked)
+    with pytest.raises(Cancelled):
+        networks.submit("text_orientation_ppocr", {"lines": np.zeros((1, 4))}, "upside_down_probability")
+    assert triton.asked == asked
+
+
+def test_questions_travel_in_the_background(triton, networks, monkeypatch):
+    started: list[str] = []
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda self, call: started.append("submitted") or call)
+    networks.submit("text_detection_ppocr", {"frames": np.zeros((1, 4))}, "text_probability")
+    assert started == ["submitted"]
+    assert triton.asked == []

@@ -1,12 +1,15 @@
 """The registry: every analyzer that works, in the order in which results list them."""
 
 from reelscope.analyzers import (
+    age_estimation,
     background_segmentation,
     body_pose,
     camera_analysis,
     color_analysis,
     content_quality,
     cut_analysis,
+    eye_tracking,
+    face_emotion,
     object_detection,
     product_detection,
     scene_segmentation,
@@ -19,10 +22,13 @@ ANALYZERS: tuple[Analyzer, ...] = (
     text_overlay.ANALYZER,
     background_segmentation.ANALYZER,
     body_pose.ANALYZER,
+    age_estimation.ANALYZER,
     content_quality.ANALYZER,
     color_analysis.ANALYZER,
     camera_analysis.ANALYZER,
     cut_analysis.ANALYZER,
-    product_detection.ANALYZER,
     scene_segmentation.ANALYZER,
+    eye_tracking.ANALYZER,
+    face_emotion.ANALYZER,
+    product_detection.ANALYZER,
 )

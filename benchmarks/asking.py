@@ -40,6 +40,8 @@ def sample(tensor: Tensor, rows: int, *, batched: bool) -> np.ndarray:
     random = np.random.default_rng(0)
     if tensor.name == "count":
         return np.ones((rows, *dims), np.int32)
+    if tensor.name == "widths":
+        return np.full((rows, *dims), 160, np.int32)
     if tensor.name == "frame_index":
         return np.arange(rows, dtype=np.int32).reshape(rows, *dims)
     if tensor.name == "boxes_xyxy":
@@ -97,18 +99,23 @@ class Speed:
     one_row: dict[str, float]
     """Of one frame, or of one of what else the model takes."""
     window: dict[str, float]
-    """Of WINDOW_FRAMES of them, frames in shared memory, one request at a time."""
+    """Of WINDOW_FRAMES of them, or as many as the model takes; frames in shared memory, one request at a time."""
     rows_per_second: float
     """With IN_FLIGHT windows under way."""
 
 
-def measure_speed(asking: Asking, tensors: Sequence[Tensor], *, batched: bool, repeats: int) -> Speed:
-    """One row (a frame, or what else the model takes), a window's number of them, and windows in flight."""
-    one, many = ({each.name: sample(each, rows, batched=batched) for each in tensors} for rows in (1, WINDOW_FRAMES))
+def measure_speed(
+    asking: Asking, tensors: Sequence[Tensor], *, batched: bool, repeats: int, window_rows: int = WINDOW_FRAMES
+) -> Speed:
+    """One row (a frame, or what else the model takes), a window's number of them, and windows in flight.
+
+    `window_rows` is less than a window's frames for a model that takes fewer at once.
+    """
+    one, many = ({each.name: sample(each, rows, batched=batched) for each in tensors} for rows in (1, window_rows))
     window = None
     if "frames" in many:
         window = asking.client.allocate(HEIGHT, WIDTH)
-        window.array[:] = many["frames"]
+        window.array[:window_rows] = many["frames"]
         assert asking.client.uses_shared_memory
     for inputs in (one, many):
         asking.several(inputs, IN_FLIGHT, IN_FLIGHT, window)  # each instance searches its algorithms for each shape
@@ -116,7 +123,7 @@ def measure_speed(asking: Asking, tensors: Sequence[Tensor], *, batched: bool, r
     whole = milliseconds(lambda: asking.several(many, 1, 1, window), repeats)
     began = time.perf_counter()
     asking.several(many, repeats, IN_FLIGHT, window)
-    rate = repeats * WINDOW_FRAMES / (time.perf_counter() - began)
+    rate = repeats * window_rows / (time.perf_counter() - began)
     if window is not None:
         window.close()
     return Speed(one_row, whole, rate)

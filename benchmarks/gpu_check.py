@@ -147,7 +147,13 @@ def check(chosen: ModelSettings, exporter: Exporter, idle: Gpu | None, repeats: 
             at_once = 2 * chosen.instance_count  # so that every instance gets one
             asking.several(full, at_once, at_once)
             figures.full_batch_mib = used_mib()
-            figures.speed = measure_speed(asking, contract.inputs, batched=contract.batched, repeats=repeats)
+            figures.speed = measure_speed(
+                asking,
+                contract.inputs,
+                batched=contract.batched,
+                repeats=repeats,
+                window_rows=min(rows, WINDOW_FRAMES),
+            )
             figures.parity = list(
                 module.verify(
                     served(client, module.CONTRACT),

@@ -4,8 +4,8 @@
     python -m reelscope_export.configs --check    write nothing; exit 1 and name the files that differ
 
 A profile's config replaces config.pbtxt as a whole (`--model-config-name`), so each is complete: same tensors, other
-instances, batching, file and parameters. Those of a network are ones that NVIDIA's onnxruntime backend understands, those
-of a Python model its own.
+instances, batching, file and parameters. A network's are ones that NVIDIA's onnxruntime backend understands, a Python
+model's its own.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ def build(weights: Path, before: str, after: str) -> onnx.ModelProto:
 
     Args:
         weights: ONNX graph of one input and one output.
-        before: graph in text form whose one output is the network's input.
-        after: graph in text form whose one input is the network's output.
+        before: graph in text form whose first output is the network's input; the others are inputs of `after`.
+        after: graph in text form whose first input is the network's output.
 
     Raises:
         WeightsUnreadable: the file is no ONNX graph.

@@ -3,7 +3,8 @@
 A differentiable binarisation network (Liao et al. 2020, arXiv:1911.08947), as the package rapidocr brings it. Oracle:
 rapidocr's `TextDetector`, its scaling and session; the boxes are made of the map by model_repository/text_reader.
 
-Input   frames            uint8 [N,H,W,3] RGB, sides multiples of 32; rapidocr scales the shorter side to 736 at least.
+Input   frames            uint8 [N,H,W,3] RGB, any H and W, padded to multiples of 32 inside; rapidocr scales the
+                          shorter side to 736 at least.
 Output  text_probability  float32 [N,H,W], 0-1.
 """
 
@@ -23,7 +24,7 @@ from reelscope_export.verify import Array, Measure, Run, batch_difference
 CONTRACT = Contract(
     name="text_detection_ppocr",
     comment=(
-        "PP-OCRv6 (small) text detection, differentiable binarisation. RGB frames, sides multiples of 32.",
+        "PP-OCRv6 (small) text detection, differentiable binarisation. RGB frames of any size.",
         "text_probability: that a pixel lies inside a line of text.",
     ),
     inputs=(Spec("frames", "TYPE_UINT8", (-1, -1, 3)),),
@@ -32,22 +33,29 @@ CONTRACT = Contract(
 
 # rapidocr multiplies by 1/255 here and divides by 255 elsewhere; the last bit differs.
 _BEFORE = f"""{ppocr.HEADER}
-before (uint8[batch, height, width, 3] frames) => (float[batch, 3, height, width] pixels)
-<int64[3] bgr = {{2, 1, 0}}, float scale = {{{1 / 255!r}}}, float half = {{0.5}}>
+before (uint8[batch, height, width, 3] frames) => (float[batch, 3, high, wide] pixels, int64[2] size)
+<int64[3] bgr = {{2, 1, 0}}, float scale = {{{1 / 255!r}}}, float half = {{0.5}},
+ int64[1] stride = {{32}}, int64[2] none = {{0, 0}}, int64[2] sides = {{2, 3}}, float black = {{-1}}>
 {{
     swapped = Gather<axis = 3>(frames, bgr)
     planes = Transpose<perm = [0, 3, 1, 2]>(swapped)
     levels = Cast<to = {onnx.TensorProto.FLOAT}>(planes)
     ratios = Mul(levels, scale)
     centred = Sub(ratios, half)
-    pixels = Div(centred, half)
+    normalised = Div(centred, half)
+    size = Shape<start = 1, end = 3>(frames)
+    negative = Neg(size)
+    missing = Mod(negative, stride)
+    pads = Concat<axis = 0>(none, missing)
+    pixels = Pad(normalised, pads, black, sides)
 }}
 """
 _AFTER = f"""{ppocr.HEADER}
-after (float[batch, 1, height, width] map) => (float[batch, height, width] text_probability)
-<int64[1] channel = {{1}}>
+after (float[batch, 1, high, wide] map, int64[2] size) => (float[batch, height, width] text_probability)
+<int64[1] channel = {{1}}, int64[2] corner = {{0, 0}}, int64[2] sides = {{1, 2}}>
 {{
-    text_probability = Squeeze(map, channel)
+    padded = Squeeze(map, channel)
+    text_probability = Slice(padded, corner, size, sides)
 }}
 """
 

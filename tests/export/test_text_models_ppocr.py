@@ -77,12 +77,20 @@ def test_batches_of_any_size(rows: int, runs: dict[str, verify.Run]) -> None:
             np.testing.assert_allclose(together[name], singles, atol=1e-5, err_msg=f"{model} {name}")
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 320), (736, 416)])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 320), (736, 416), (1, 1), (45, 333)])
 def test_maps_are_as_large_as_frames(height: int, width: int, runs: dict[str, verify.Run]) -> None:
     found = runs["text_detection_ppocr"](noise(1, height, width, 3))["text_probability"]
     assert found.shape == (1, height, width)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+def test_padding_of_frames_is_black(runs: dict[str, verify.Run]) -> None:
+    frames = noise(1, 70, 100, 3)
+    padded = np.zeros((1, 96, 128, 3), np.uint8)
+    padded[:, :70, :100] = frames
+    found, expected = (runs["text_detection_ppocr"](each)["text_probability"] for each in (frames, padded))
+    np.testing.assert_array_equal(found, expected[:, :70, :100])
 
 
 @pytest.mark.parametrize(("model", "width"), [("text_orientation_ppocr", 192), ("text_recognition_ppocr", 320)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -192,6 +193,18 @@ def test_nothing_is_asked_for_a_cancelled_request(triton, networks, request_stub
     with pytest.raises(Cancelled):
         networks.submit("text_orientation_ppocr", {"lines": np.zeros((1, 4))}, "upside_down_probability")
     assert triton.asked == asked
+
+
+def test_the_server_needs_no_ocr_library():
+    """At run time the reader is these alone; what does not come with Python is in the extra `server`."""
+    allowed = {"numpy", "cv2", "pyclipper", "triton_python_backend_utils"}
+    files = list(MODULES.glob("*.py"))
+    allowed |= {file.stem for file in files} | set(sys.stdlib_module_names)
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.partition(".")[0] for name in names} <= allowed, file.name
 
 
 def test_questions_travel_in_the_background(triton, networks, monkeypatch):

@@ -131,10 +131,12 @@ def profile(name: str, *, biometrics: bool | None = None) -> Profile:
     if name not in profiles:
         raise UsageError(f"no profile {name!r}; there are: {', '.join(profiles)}")
     chosen = profiles[name]
-    states = bool(chosen.get("biometrics", True))
-    if biometrics and not states:
-        raise UsageError(f"profile {name} states biometrics = false")
-    judges = states and biometrics is not False
+    stated = chosen["biometrics"]
+    if stated not in ("on", "off"):
+        raise UsageError(f'profile {name}: biometrics is {stated!r}; it must be "on" or "off"')
+    if biometrics and stated == "off":
+        raise UsageError(f'profile {name} states biometrics = "off"')
+    judges = stated == "on" and biometrics is not False
     models = {model: table for model, table in chosen["models"].items() if judges or not table.get("biometric", False)}
     return Profile(
         name=name,

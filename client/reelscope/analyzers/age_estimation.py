@@ -35,7 +35,7 @@ PARAMETERS: dict[str, Parameter] = {
     "age_groups": " ".join(AGE_GROUPS),
 }
 
-OPT_OUT = "biometrics = off in the deployment's profile, or --no-biometrics"
+OPT_OUT = "--no-biometrics, or biometrics = off in the deployment's profile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,39 @@
+"""Profiles as they are read: what a deployment states of biometrics decides which models there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from reelscope import settings
+from reelscope.errors import UsageError
+
+BIOMETRIC = {"face_attributes", "face_crops", "face_expression", "face_landmarks"}
+
+
+def stating(monkeypatch, value):
+    """The cpu profile of a deployment that states this."""
+    profiles = settings._profiles()
+    profiles["cpu"]["biometrics"] = value
+    monkeypatch.setattr(settings, "_profiles", lambda: profiles)
+
+
+@pytest.mark.parametrize("name", settings.profile_names())
+def test_without_biometrics_exactly_the_judging_models_are_left_out(name):
+    everything, few = settings.profile(name), settings.profile(name, biometrics=False)
+    assert set(everything.models) - set(few.models) == BIOMETRIC
+    assert "face_detection_scrfd" in few.models
+    assert (everything.biometrics, few.biometrics) == (True, False)
+
+
+def test_a_deployment_that_states_off_stays_off(monkeypatch):
+    stating(monkeypatch, "off")
+    assert not settings.profile("cpu").biometrics
+    assert not BIOMETRIC & set(settings.profile("cpu").models)
+    with pytest.raises(UsageError, match='states biometrics = "off"'):
+        settings.profile("cpu", biometrics=True)
+
+
+def test_another_word_is_refused(monkeypatch):
+    stating(monkeypatch, "maybe")
+    with pytest.raises(UsageError, match='\'maybe\'; it must be "on" or "off"'):
+        settings.profile("cpu")

@@ -283,15 +283,25 @@ def test_unknown_variant(cache: Cache) -> None:
 
 def test_manifest_has_every_variant_of_every_profile() -> None:
     from reelscope_export import paths
+    from reelscope_export.registry import ADAPTERS
 
     manifest = weights.read_manifest()
     for profile in paths.read_profiles().values():
-        for model, table in profile["models"].items():
-            entry = manifest[model][table["variant"]]
-            assert entry.url.startswith("https://")
-            assert entry.url.endswith(f"/{entry.revision}/{Path(entry.file).name}")
-            assert not entry.beside or len(Path(entry.file).parts) == 2, "files that belong together have a folder"
+        for model in profile["models"].keys() - set(ADAPTERS):
+            entry = manifest[model][profile["models"][model]["variant"]]
             assert all(len(part.sha256 or "0" * 64) == 64 for part in entry.parts)
+            assert len(entry.md5 or "0" * 32) == 32
+            assert not entry.beside or len(Path(entry.file).parts) == 2, "files that belong together have a folder"
+            assert entry.commercial_use or "only" in entry.licence
+            if entry.weightless:
+                continue
+            assert entry.url.startswith("https://")
+            if entry.member:
+                assert entry.url.endswith(".zip")
+                assert Path(entry.member).name == Path(entry.file).name
+            elif not entry.package:
+                assert f"/{entry.revision}/" in entry.url
+                assert entry.url.endswith(f"/{Path(entry.file).name}")
 
 
 def _zip(members: dict[str, bytes]) -> bytes:

@@ -16,6 +16,8 @@ from reelscope_export.contract import Contract, Tensor
 from reelscope_export.verify import Run
 
 HEIGHT, WIDTH = 1280, 720
+CONSTANTS = {"count": 1, "widths": 160, "canvas_px": 1280}
+"""Faces in each frame, columns of a line of text, longer side that text is sought at."""
 IN_FLIGHT = 4
 """Windows under way at once where throughput is measured."""
 DEADLINE_SECONDS = 300.0
@@ -38,10 +40,8 @@ def sample(tensor: Tensor, rows: int, *, batched: bool) -> np.ndarray:
         height, width = (fixed if fixed > 0 else free for fixed, free in ((height, HEIGHT), (width, WIDTH)))
         return scene(rows, height, width, *channels or [1]).reshape(rows, height, width, *channels)
     random = np.random.default_rng(0)
-    if tensor.name == "count":
-        return np.ones((rows, *dims), np.int32)
-    if tensor.name == "widths":
-        return np.full((rows, *dims), 160, np.int32)
+    if tensor.name in CONSTANTS:
+        return np.full((rows, *dims), CONSTANTS[tensor.name], np.int32)
     if tensor.name == "frame_index":
         return np.arange(rows, dtype=np.int32).reshape(rows, *dims)
     if tensor.name == "boxes_xyxy":

@@ -167,6 +167,8 @@ def server_environment(binary_folder: Path, library_folders: tuple[Path, ...]) -
     environment = {name: value for name, value in os.environ.items() if not name.startswith(redirecting)}
     environment["PATH"] = os.pathsep.join([str(binary_folder), environment.get("PATH", os.defpath)])
     environment["LD_LIBRARY_PATH"] = os.pathsep.join(str(folder) for folder in library_folders)
+    # FP32 is served where FP16 is not right; TF32, which Turing does not know, would round as coarsely.
+    environment["NVIDIA_TF32_OVERRIDE"] = "0"
     return environment
 
 

@@ -1,4 +1,4 @@
-"""The resize of CLIP's graph equals that of transformers' processor, level by level."""
+"""The resizes of CLIP's and SegFormer's graphs equal those of transformers' processors, level by level."""
 
 from __future__ import annotations
 
@@ -70,3 +70,20 @@ def test_frames_do_not_influence_each_other() -> None:
     alone = torch.cat([antialias.resize_and_crop(frame[None], SIDE_PX) for frame in frames])
     assert torch.equal(together, alone)
     assert together[2].eq(0).all()
+
+
+@pytest.fixture(scope="module")
+def stretcher() -> Any:
+    paths.isolate_libraries()
+    from transformers import SegformerImageProcessor
+
+    return SegformerImageProcessor(do_rescale=False, do_normalize=False)
+
+
+@pytest.mark.parametrize("height", [1, 2, 7, 100, 361, 511, 512, 513, 720, 1080, 1280])
+def test_stretched_equals_the_processor_on_noise(height: int, stretcher: Any) -> None:
+    """SegFormer's bilinear resize, each axis by its own scale."""
+    for width in (1, 3, 100, 512, 719, 1279):
+        frames = _noise(height, width)
+        differing = _share_differing(antialias.resize(frames, 512, 512), _processed(stretcher, frames))
+        assert differing <= 5e-5, f"{height}x{width}: {differing:.1e} of the pixels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -63,6 +64,21 @@ def record(name: str, figures: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**about, **figures}, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def checkpoint(sha256: str | None) -> Path:
+    """The file of weights that a served model was built from.
+
+    Raises:
+        FileNotFoundError: it is not in the cache.
+    """
+    from reelscope_export import paths, weights
+
+    packaged = importlib.metadata.distribution("rapidocr").locate_file("rapidocr/models")
+    for file in (*paths.weights_folder().rglob("*"), *Path(str(packaged)).iterdir()):
+        if file.is_file() and weights.file_sha256(file) == sha256:
+            return file
+    raise FileNotFoundError(f"no weights with SHA-256 {sha256} in {paths.weights_folder()}; build the models again")
 
 
 def _processor() -> str:

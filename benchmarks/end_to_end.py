@@ -19,7 +19,6 @@ Exits with 1 when the bound is broken.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import statistics
 import sys
 import tempfile
@@ -31,7 +30,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import footage, interleaved, record, summary, upstream
+from benchmarks import checkpoint, footage, interleaved, record, summary, upstream
 from benchmarks.bare import BareModels
 from reelscope import pipeline, settings
 from reelscope.analyzers import ANALYZERS
@@ -42,7 +41,6 @@ from reelscope.signals import Signal
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
 from reelscope.sources.base import Source
 from reelscope.types import ClipHeader, Deadline, FrameBuffer, ModelProvenance, Window
-from reelscope_export import paths, weights
 
 MAX_RATIO = 1.25
 MAX_SERVER_GB = 8.0
@@ -126,19 +124,6 @@ def emitted(kind: type[Signal], client: Asked, header: ClipHeader, parts: Sequen
 def source_of(kind: type[Signal]) -> type[Source[Any]]:
     """The kind of source that a signal comes from."""
     return CPU_SOURCES.get(kind) or ENSEMBLE_SOURCES[kind]
-
-
-def checkpoint(sha256: str | None) -> Path:
-    """The file of weights that a served model was built from.
-
-    Raises:
-        FileNotFoundError: it is not in the cache.
-    """
-    packaged = importlib.metadata.distribution("rapidocr").locate_file("rapidocr/models")
-    for file in (*paths.weights_folder().rglob("*"), *Path(str(packaged)).iterdir()):
-        if file.is_file() and weights.file_sha256(file) == sha256:
-            return file
-    raise FileNotFoundError(f"no weights with SHA-256 {sha256} in {paths.weights_folder()}; build the models again")
 
 
 def measure(clip: Path, repeats: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import record
+from benchmarks import checkpoint, record
 from benchmarks.asking import HEIGHT, IN_FLIGHT, WIDTH, Asking, Speed, measure_speed, sample, served
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
 from reelscope.errors import ReelscopeError
 from reelscope.inference import InferenceClient
 from reelscope.types import WINDOW_FRAMES
-from reelscope_export import paths, weights
+from reelscope_export import fingerprint, paths, weights
 from reelscope_export.ensembles import ENSEMBLES
-from reelscope_export.export import Exporter
+from reelscope_export.export import Exporter, Outcome
 from reelscope_export.paths import ModelSettings
 from reelscope_export.registry import ADAPTERS, load_module
 from reelscope_export.verify import Measure
@@ -115,7 +115,24 @@ def read_gpu() -> Gpu:
     return Gpu(name, driver, capability, int(total), int(used))
 
 
-def check(chosen: ModelSettings, exporter: Exporter, idle: Gpu | None, repeats: int) -> Figures:
+@dataclass(frozen=True, slots=True)
+class AsBuilt:
+    """Stands in for the exporter where graphs come from another machine: takes what lies in the repository."""
+
+    repository: Path
+
+    def export(self, chosen: ModelSettings) -> Outcome:
+        """The graph that is there, built anew where there is none; raises FileNotFoundError without its weights."""
+        file = self.repository / chosen.model / "1" / chosen.model_file
+        recorded = fingerprint.recorded_weights(file, fingerprint.read_metadata(file))
+        if recorded is None:
+            cache = weights.Cache(paths.weights_folder(), weights.read_manifest())
+            return Exporter(self.repository, cache, mode="random").export(chosen)
+        kept = file if recorded.source == "reelscope" else checkpoint(recorded.sha256)
+        return Outcome(chosen, replace(recorded, file=kept), file, built=False, measures=(), seconds=0.0)
+
+
+def check(chosen: ModelSettings, exporter: Exporter | AsBuilt, idle: Gpu | None, repeats: int) -> Figures:
     """Export, load, measure and compare one model; `idle` is the GPU before, None measures no GPU memory."""
     figures = Figures(chosen.variant, chosen.precision)
 
@@ -257,6 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description="Models on their GPU.")
     parser.add_argument("--profile", default="h200", choices=settings.profile_names())
     parser.add_argument("--repository", type=Path, help="where to build; default: a folder that goes afterwards")
+    parser.add_argument("--as-built", action="store_true", help="take the graphs that lie there, whatever built them")
     parser.add_argument("--repeats", type=int, default=20, help="runs of each timing (default: 20)")
     parser.add_argument("--commit", help="recorded where there is no git to ask")
     options = parser.parse_args(arguments)
@@ -270,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
         repository = options.repository or Path(scratch)
         os.environ["REELSCOPE_REPOSITORY"] = str(repository)  # for server and exporter alike
         cache = weights.Cache(paths.weights_folder(), weights.read_manifest())
-        exporter = Exporter(repository, cache, mode="random")
+        exporter = AsBuilt(repository) if options.as_built else Exporter(repository, cache, mode="random")
         checked = {
             model: check(paths.model_settings(profiles, profile.name, model), exporter, gpu, options.repeats)
             for model in profile.models

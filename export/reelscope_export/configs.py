@@ -63,10 +63,12 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
     ]
     if settings.max_queue_delay_microseconds is not None and contract.batched:
         lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {settings.max_queue_delay_microseconds} }}")
+    on_gpu = settings.instance_kind == "KIND_GPU"
     numbers = {
         "intra_op_thread_count": settings.intra_op_thread_count,
         "enable_mem_pattern": settings.enable_mem_pattern,
         "gpu_mem_limit": settings.gpu_mem_limit_bytes,
+        "cudnn_conv_algo_search": settings.cudnn_conv_algo_search if on_gpu else None,
     }
     parameters = {key: str(int(value)) for key, value in numbers.items() if value is not None}
     for key, text in (parameters | dict(settings.parameters)).items():

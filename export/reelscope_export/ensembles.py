@@ -109,9 +109,10 @@ ENSEMBLES: tuple[Ensemble, ...] = (
     Ensemble(
         name="faces",
         comment=(
-            "Faces: what is seen in every face of the frames of a request, cut out on the server. RGB frames of any size,",
-            "one size per request. Rows are faces, any number, also none; frame_index: the frame of each. landmarks: the",
-            "points of model_repository/face_landmarks; expression: the probabilities of model_repository/face_expression.",
+            "Faces: what is seen in every face of the frames of a request, cut out on the server. RGB frames of any",
+            "size, one size per request. Rows are faces, any number, also none; frame_index: the frame of each.",
+            "landmarks: points of model_repository/face_landmarks; expression: probabilities of",
+            "model_repository/face_expression.",
         ),
         steps=(
             Step("face_detection_scrfd", inner=("boxes_xyxy", "scores", "keypoints", "count")),

@@ -79,6 +79,8 @@ class ModelSettings:
     gpu_mem_limit_bytes: int | None
     enable_mem_pattern: bool | None
     """Onnxruntime's plan of one block per input shape: pays for fixed shapes, costs memory for others."""
+    cudnn_conv_algo_search: int | None
+    """How cuDNN chooses the algorithm of a convolution for a shape that is new: 0 tries all, 1 and 2 do not."""
     parameters: Mapping[str, str]
     """What a Python model is told beyond that, by name."""
 
@@ -115,6 +117,7 @@ def model_settings(profiles: dict[str, dict[str, Any]], profile: str, model: str
         gpu_mem_limit_bytes=table.get("gpu_mem_limit_bytes"),
         enable_mem_pattern=table.get("enable_mem_pattern"),
         parameters=table.get("parameters", {}),
+        cudnn_conv_algo_search=chosen.get("cudnn_conv_algo_search"),
     )
 
 

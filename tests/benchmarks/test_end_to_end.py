@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import benchmarks
 from benchmarks import end_to_end, footage, interleaved, memory
 from reelscope_export import weights
 
@@ -52,9 +53,9 @@ def test_weights_are_found_by_their_hash(tmp_path: Path, monkeypatch: pytest.Mon
     file = tmp_path / "random" / "clip-1" / "model.bin"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
-    assert end_to_end.checkpoint(weights.file_sha256(file)) == file
+    assert benchmarks.checkpoint(weights.file_sha256(file)) == file
     with pytest.raises(FileNotFoundError, match="0123"):
-        end_to_end.checkpoint("0123")
+        benchmarks.checkpoint("0123")
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def crop_lines(grey, level, slanted):
         A list of `Crop`, the level ones first.
     """
     crops = [_level_crop(grey, line) for line in level] + [_slanted_crop(grey, corners) for corners in slanted]
-    return [crop for crop in crops if crop]
+    return [crop for crop in crops if crop is not None]
 
 
 def _level_crop(grey, line):

@@ -1,6 +1,6 @@
 """Seeded random CRAFT weights, in EasyOCR's own format, that find text: only the last layer is not random.
 
-The layers are drawn, batch normalisation is settled on two drawn pages, and the last layer, 16 numbers to 2 scores, is
+The layers are drawn, batch normalisation is settled on drawn pages, and the last layer, 16 numbers to 2 scores, is
 fitted there to where ink is (least squares), so that other pages give boxes around their lines as well, and plain ones
 none. What stands in the boxes, and how well they fit, means nothing.
 """
@@ -20,13 +20,15 @@ from reelscope_export.verify import Array
 SEED = 0
 
 _PAGE_PX = (256, 320)
+_PAGES = (("light", 20), ("dark", 20), ("white", 10), ("black", 10), ("white", 30), ("black", 30))
+"""Paper and size of the letters in pixels: of low and high contrast, near and far."""
 _GAIN = 1.25
 """Least squares underestimates the peaks; with this, lines pass the threshold of 0.7 nearly everywhere."""
 
 
 def write_checkpoint(file: Path) -> None:
     """Write the network's weights to `file`; equal calls on one machine give equal bytes."""
-    pages = [text_pages.page(*_PAGE_PX, light_on_dark=dark) for dark in (False, True)]
+    pages = [text_pages.page(*_PAGE_PX, paper=paper, size_px=size_px) for paper, size_px in _PAGES]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(SEED)
         network = easyocr_networks.craft()

@@ -6,6 +6,7 @@ from reelscope.analyzers import (
     body_pose,
     camera_analysis,
     color_analysis,
+    composition_analysis,
     content_quality,
     cut_analysis,
     eye_tracking,
@@ -31,4 +32,5 @@ ANALYZERS: tuple[Analyzer, ...] = (
     eye_tracking.ANALYZER,
     face_emotion.ANALYZER,
     product_detection.ANALYZER,
+    composition_analysis.ANALYZER,
 )

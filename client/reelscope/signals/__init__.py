@@ -5,6 +5,7 @@ pixels. Times are seconds from the first displayed PTS, intervals half-open, box
 """
 
 from reelscope.signals.base import Parameter, Signal
+from reelscope.signals.composition import FrameComposition
 from reelscope.signals.embeddings import CropEmbeddings, FrameEmbeddings
 from reelscope.signals.objects import ObjectTracks, Track
 from reelscope.signals.people import (
@@ -32,6 +33,7 @@ __all__ = [
     "Faces",
     "Flash",
     "FrameColors",
+    "FrameComposition",
     "FrameEmbeddings",
     "FrameQuality",
     "ObjectTracks",

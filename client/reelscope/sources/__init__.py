@@ -10,6 +10,7 @@ from reelscope.signals import (
     FaceLandmarks,
     Faces,
     FrameColors,
+    FrameComposition,
     FrameEmbeddings,
     FrameQuality,
     ObjectTracks,
@@ -22,6 +23,7 @@ from reelscope.signals import (
 )
 from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
+from reelscope.sources.composition import CompositionSource
 from reelscope.sources.crops import CropSource
 from reelscope.sources.embeddings import EmbeddingSource
 from reelscope.sources.ensemble import AskingSource
@@ -40,6 +42,7 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FaceExpressions: FaceExpressionSource,
     FaceLandmarks: FaceLandmarkSource,
     FrameColors: ColorSource,
+    FrameComposition: CompositionSource,
     FrameQuality: QualitySource,
     PointFlow: FlowSource,
     Shots: ShotSource,

@@ -15,6 +15,7 @@ from reelscope.analyzers import (
     product_detection,
     scene_segmentation,
     text_overlay,
+    visual_effects,
 )
 from reelscope.analyzers.base import Analyzer
 
@@ -31,6 +32,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     scene_segmentation.ANALYZER,
     eye_tracking.ANALYZER,
     face_emotion.ANALYZER,
+    visual_effects.ANALYZER,
     product_detection.ANALYZER,
     composition_analysis.ANALYZER,
 )

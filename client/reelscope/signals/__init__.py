@@ -6,6 +6,7 @@ pixels. Times are seconds from the first displayed PTS, intervals half-open, box
 
 from reelscope.signals.base import Parameter, Signal
 from reelscope.signals.composition import FrameComposition
+from reelscope.signals.effects import BRIGHTNESS_CELLS, EDGE_CELLS, SEAMS_PER_AXIS, FrameEffects
 from reelscope.signals.embeddings import CropEmbeddings, FrameEmbeddings
 from reelscope.signals.objects import ObjectTracks, Track
 from reelscope.signals.people import (
@@ -23,9 +24,12 @@ from reelscope.signals.shots import Flash, Shot, Shots, Transition, TransitionKi
 from reelscope.signals.text import TextRegions
 
 __all__ = [
+    "BRIGHTNESS_CELLS",
+    "EDGE_CELLS",
     "EXPRESSIONS",
     "KEYPOINTS",
     "POINT_STEPS_PER_PX",
+    "SEAMS_PER_AXIS",
     "CropEmbeddings",
     "FaceAttributes",
     "FaceExpressions",
@@ -34,6 +38,7 @@ __all__ = [
     "Flash",
     "FrameColors",
     "FrameComposition",
+    "FrameEffects",
     "FrameEmbeddings",
     "FrameQuality",
     "ObjectTracks",

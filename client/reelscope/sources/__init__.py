@@ -11,6 +11,7 @@ from reelscope.signals import (
     Faces,
     FrameColors,
     FrameComposition,
+    FrameEffects,
     FrameEmbeddings,
     FrameQuality,
     ObjectTracks,
@@ -25,6 +26,7 @@ from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
 from reelscope.sources.composition import CompositionSource
 from reelscope.sources.crops import CropSource
+from reelscope.sources.effects import EffectSource
 from reelscope.sources.embeddings import EmbeddingSource
 from reelscope.sources.ensemble import AskingSource
 from reelscope.sources.face_details import FaceAttributeSource, FaceExpressionSource, FaceLandmarkSource
@@ -43,6 +45,7 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FaceLandmarks: FaceLandmarkSource,
     FrameColors: ColorSource,
     FrameComposition: CompositionSource,
+    FrameEffects: EffectSource,
     FrameQuality: QualitySource,
     PointFlow: FlowSource,
     Shots: ShotSource,

@@ -23,7 +23,6 @@ from reelscope.embedded import EmbeddedServer
 from reelscope.inference import InferenceClient
 from reelscope.results import to_json
 
-
 UNTRAINED = {
     "object_detection": {"object_yolov8"},
     "background_segmentation": {"segmentation_segformer"},

@@ -14,6 +14,7 @@ Exits with 1 when a model does not load, or breaks a bound. GPU memory is the fi
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import subprocess
@@ -29,7 +30,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import checkpoint, record
+from benchmarks import RESULTS, checkpoint, record
 from benchmarks.asking import HEIGHT, IN_FLIGHT, WIDTH, Asking, Speed, measure_speed, sample, served
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
@@ -226,6 +227,40 @@ def check_together(profile: settings.Profile, idle: Gpu | None, repeats: int) ->
         return Together(loaded, used_mib(), failed, speeds)
 
 
+class Record:
+    """The file of figures, written after every model; models that were not checked this time keep their figures, if
+    they were taken on the same kind of GPU."""
+
+    def __init__(self, profile: str, gpu: Gpu, commit: str | None) -> None:
+        """Read what is recorded; `commit` stands in for git where there is none."""
+        self._about: dict[str, Any] = {
+            "profile": profile,
+            "gpu": {name: value for name, value in asdict(gpu).items() if name != "used_mib"},
+            "versions": _versions(),
+            "frame": [HEIGHT, WIDTH],
+            "windows_in_flight": IN_FLIGHT,
+        }
+        self._commit = {"commit": commit} if commit else {}
+        file = RESULTS / "gpu_check.json"
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        same = before.get("gpu", {}).get("name") == gpu.name
+        self._models: dict[str, Any] = before.get("models", {}) if same else {}
+        self._together: Any = before.get("together") if same else None
+
+    def add(self, model: str, figures: Figures) -> None:
+        """Note one model's figures, and write."""
+        self._models[model] = figures.to_json()
+        self.write(None)
+
+    def write(self, together: Together | None) -> Path:
+        """Write everything that is known."""
+        if together:
+            self._together = asdict(together)
+        passed = all(each["passed"] for each in self._models.values()) and not (self._together or {}).get("failed")
+        found = {"models": dict(sorted(self._models.items())), "together": self._together, "passed": passed}
+        return record("gpu_check", {**self._commit, **self._about, **found})
+
+
 def table(checked: dict[str, Figures]) -> Table:
     """One row per model; - is what was not measured."""
     shown = Table("model", "load s", "MiB", f"1, {WINDOW_FRAMES} rows ms", "rows/s", "served against upstream")
@@ -275,6 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="h200", choices=settings.profile_names())
     parser.add_argument("--repository", type=Path, help="where to build; default: a folder that goes afterwards")
     parser.add_argument("--as-built", action="store_true", help="take the graphs that lie there, whatever built them")
+    parser.add_argument("--only", help="models to check, separated by commas; the others' figures stay as recorded")
     parser.add_argument("--repeats", type=int, default=20, help="runs of each timing (default: 20)")
     parser.add_argument("--commit", help="recorded where there is no git to ask")
     options = parser.parse_args(arguments)
@@ -289,28 +325,21 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ["REELSCOPE_REPOSITORY"] = str(repository)  # for server and exporter alike
         cache = weights.Cache(paths.weights_folder(), weights.read_manifest())
         exporter = AsBuilt(repository) if options.as_built else Exporter(repository, cache, mode="random")
-        checked = {
-            model: check(paths.model_settings(profiles, profile.name, model), exporter, gpu, options.repeats)
-            for model in profile.models
-            if model not in ADAPTERS
-        }
-        together = check_together(profile, gpu, options.repeats)
-    console.print(table(checked))
-    console.print(ensemble_table(together))
-    passed = all(figures.passed for figures in checked.values()) and not together.failed
-    if gpu:
-        about = {
-            "profile": profile.name,
-            "gpu": {name: value for name, value in asdict(gpu).items() if name != "used_mib"},
-            "versions": _versions(),
-            "frame": [HEIGHT, WIDTH],
-            "windows_in_flight": IN_FLIGHT,
-        }
-        commit = {"commit": options.commit} if options.commit else {}
-        models = {name: figures.to_json() for name, figures in checked.items()}
-        path = record(
-            "gpu_check", {**commit, **about, "models": models, "together": asdict(together), "passed": passed}
-        )
+        record_of = Record(profile.name, gpu, options.commit) if gpu else None
+        checked: dict[str, Figures] = {}
+        wanted = options.only.split(",") if options.only else [each for each in profile.models if each not in ADAPTERS]
+        for model in wanted:
+            chosen = paths.model_settings(profiles, profile.name, model)
+            checked[model] = check(chosen, exporter, gpu, options.repeats)
+            console.print(table({model: checked[model]}))  # at once: a machine may be taken back before the last
+            if record_of:
+                record_of.add(model, checked[model])
+        together = None if options.only else check_together(profile, gpu, options.repeats)
+    if together:
+        console.print(ensemble_table(together))
+    passed = all(figures.passed for figures in checked.values()) and not (together and together.failed)
+    if gpu and record_of:
+        path = record_of.write(together)
         console.print(f"{gpu.name}, driver {gpu.driver}; written to {path}", highlight=False, soft_wrap=True)
     else:
         console.print("no GPU in this profile: nothing is written")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import benchmarks
 from benchmarks import asking, gpu_check
 from reelscope import settings
 from reelscope_export.ensembles import ENSEMBLES
@@ -167,6 +169,29 @@ def test_the_ensembles_table_shows_figures_and_what_failed() -> None:
         "FAILED: faces needs face_attributes",
     ):
         assert expected in capture.get()
+
+
+def test_figures_are_kept_from_run_to_run_on_the_same_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After every model, so that nothing is lost; another GPU begins anew."""
+    for module in (gpu_check, benchmarks):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+
+    def recorded() -> dict:
+        return json.loads((tmp_path / "gpu_check.json").read_text(encoding="utf-8"))
+
+    gpu = gpu_check.Gpu("NVIDIA H100", "580", "9.0", 81559, 0)
+    first = gpu_check.Record("h200", gpu, "abc")
+    first.add("pose_yolov8", measured())
+    assert recorded()["passed"]
+    first.write(gpu_check.Together(10_000, 29_000, {}, {"poses": SPEED}))
+    second = gpu_check.Record("h200", gpu, "def")
+    second.add("object_yolov8", measured(parity=[Measure("difference", 0.2, 0.1)]))
+    both = recorded()
+    assert list(both["models"]) == ["object_yolov8", "pose_yolov8"]
+    assert (both["commit"], both["passed"], both["together"]["used_mib"]) == ("def", False, 29_000)
+    gpu_check.Record("h200", replace(gpu, name="NVIDIA H200"), "ghi").add("pose_yolov8", measured())
+    assert list(recorded()["models"]) == ["pose_yolov8"]
+    assert recorded()["together"] is None
 
 
 @pytest.mark.slow

@@ -67,6 +67,13 @@ def test_doubtful_faces_are_not_judged():
     assert only(judge(faces, [10, 20, 30, 40])).age_years == 30
 
 
+def test_an_age_that_is_no_number_is_no_observation():
+    data = only(judge(heads.faces(range(4)), [30, np.nan, np.inf, 30]))
+    assert (data.age_years, data.observation_count) == (30, 2)
+    finding = judge(heads.faces([0]), [np.nan])
+    assert (only(finding).age_years, only(finding).gender_presented, finding.summary.persons) == (None, None, 0)
+
+
 def test_only_good_views_count_for_the_age():
     """A child who comes closer: the first small views are judged as an adult's, and do not matter."""
     boxes = [box(size) for size in np.linspace(20, 140, 13)]

@@ -128,6 +128,17 @@ def test_small_faces_are_seen_but_not_judged():
     assert face_emotion.headline(finding.summary) == "no face to judge"
 
 
+def test_a_face_without_numbers_is_not_judged_and_spoils_no_other():
+    finding = read(heads.faces(range(7)), [HAPPY, HAPPY, HAPPY, np.full(8, np.nan), HAPPY, HAPPY, HAPPY])
+    assert [(each.start_seconds, each.label, each.score) for each in finding.segments] == [
+        (0.0, "happy", 1.0),
+        (pytest.approx(0.4), "happy", 1.0),
+    ]
+    assert finding.summary.time_share["happy"] == 1
+    assert finding.series.columns["happy"][3] is None
+    assert read(heads.faces([0]), [np.full(8, np.nan)]).segments == ()
+
+
 def test_curves_of_the_largest_face():
     frame, ids = [0, 0, 2], [0, 1, 0]
     boxes = [(0, 0, 100, 100), (200, 0, 400, 200), (0, 0, 100, 100)]

@@ -30,9 +30,12 @@ HEIGHT, WIDTH, RATE = 720, 1280, 30
 STEP_PX = 4
 """How far a pasted picture moves per frame."""
 
+FACE_MODELS = ("face_detection_scrfd", "face_crops", "face_attributes", "face_landmarks", "face_expression")
 MODELS = {
+    "age_estimation": FACE_MODELS,
     "background_segmentation": ("segmentation_segformer",),
     "body_pose": ("pose_yolov8", "object_yolov8"),
+    "face_emotion": FACE_MODELS,
     "object_detection": ("object_yolov8",),
     "product_detection": ("object_yolov8", "object_crops", "embedding_clip"),
     "scene_segmentation": ("embedding_clip",),
@@ -177,3 +180,51 @@ def test_a_background_is_swapped(analyze, tmp_path):
     found = analyze(clip, "background_segmentation").analyzers["background_segmentation"]
     assert found.summary.background_change_count == 1
     assert found.segments[1].start_seconds == pytest.approx(3.1, abs=0.5)
+
+
+def _face(size: int, *, flipped: bool = False) -> np.ndarray:
+    """Head and shoulders of a smiling woman, `size` px wide, on grey: her face is a third of that, at one place."""
+    head = skimage.data.astronaut()[:320, 70:390]
+    head = cv2.resize(head, (size, size), interpolation=cv2.INTER_AREA if size < 320 else cv2.INTER_CUBIC)
+    frame = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    x, y = WIDTH // 2 - round(0.48 * size), HEIGHT // 2 - round(0.4 * size)
+    left, top, bottom = x, max(0, y), min(HEIGHT, y + size)
+    frame[top:bottom, left : left + size] = head[top - y : bottom - y]
+    return np.ascontiguousarray(frame[:, ::-1]) if flipped else frame
+
+
+def test_the_age_of_a_photograph(analyze, tmp_path):
+    """ANALYZERS.md 6: one track; a standard deviation of 3 years at most from full to half size; flipped +-2 years."""
+    ages = []
+    for flipped in (False, True):
+        frames = [_face(round(size), flipped=flipped) for size in np.linspace(700, 350, 4 * RATE)]
+        clip = clips.write(tmp_path / f"flipped_{flipped}.mp4", frames, rate=RATE, crf=18)
+        found = analyze(clip, "age_estimation").analyzers["age_estimation"]
+        (face,) = found.segments
+        assert face.data.observation_count == found.inputs.sample_count
+        # Of a normal distribution, P10 and P90 are 2.56 standard deviations apart.
+        assert face.data.age_p90_years - face.data.age_p10_years <= 2.56 * 3
+        assert (found.summary.persons, found.summary.sensitive) == (1, True)
+        ages.append(face.data.age_years)
+    assert abs(ages[0] - ages[1]) <= 2
+
+
+def test_the_expression_of_a_photograph(analyze, tmp_path):
+    """ANALYZERS.md 20: happy in 90 % of the frames; flipped, the probabilities differ by 0.2 in sum at most."""
+    probabilities = []
+    for flipped in (False, True):
+        frames = [_face(560, flipped=flipped)] * (2 * RATE)
+        clip = clips.write(tmp_path / f"flipped_{flipped}.mp4", frames, rate=RATE, crf=18)
+        found = analyze(clip, "face_emotion").analyzers["face_emotion"]
+        assert found.summary.time_share["happy"] >= 0.9
+        assert found.summary.face_screen_time_seconds >= 0.9 * 2
+        (happy,) = [segment for segment in found.segments if segment.label == "happy"]
+        probabilities.append(np.array(happy.data.probabilities))
+    assert np.abs(probabilities[0] - probabilities[1]).sum() <= 0.2
+
+
+def test_texture_holds_no_faces(analyze, tmp_path):
+    """ANALYZERS.md 20: no faces, no segments."""
+    clip = clips.write(tmp_path / "texture.mp4", clips.pan(5, 60, height=HEIGHT, width=WIDTH))
+    found = analyze(clip, "face_emotion").analyzers["face_emotion"]
+    assert (found.status, found.segments, found.summary.time_share) == ("ok", (), None)

@@ -5,8 +5,8 @@ deployment can leave it out.
 
 Conventions: one span per face track. A face is an observation when it is large, sharp enough to be found for sure, and
 turned to the camera: `face_min_px` on its shorter side in the uploaded frame, `face_min_score`, `face_max_yaw_degrees`
-either way, by the head pose of its five keypoints. A track without observations has no age: null. The score of a
-segment is the mean probability of a face over its track.
+either way, by the head pose of its five keypoints, and when the network gives a number at all. A track without
+observations has no age: null. The score of a segment is the mean probability of a face over its track.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class AgeSummary:
 
 def analyze(faces: Faces, attributes: FaceAttributes) -> Finding[AgeData, AgeSummary]:
     """Judge every face track."""
-    usable = _usable(faces)
+    usable = _usable(faces) & np.isfinite(attributes.age_years)
     segments = [_segment(track, rows, faces, attributes, usable) for track, rows in faces.tracks()]
     return Finding(segments=tuple(segments), summary=_summary(segments, faces, attributes))
 

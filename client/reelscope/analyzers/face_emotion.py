@@ -6,7 +6,8 @@ Apparent expression, not feeling: what a network trained on pictures of faces re
 Conventions: probabilities are smoothed per face track by an exponential mean over time (`smoothing_seconds`), which
 begins anew where the face was out of sight. The dominant expression of an instant is the most probable one, its
 intensity 1 less the probability of neutral. One span per stretch of a track with one dominant expression; its score is
-the mean probability of that. Faces under `face_min_px` (shorter side, uploaded frame) are not judged.
+the mean probability of that. Faces under `face_min_px` (shorter side, uploaded frame), and those for which the network
+gives no numbers, are not judged.
 """
 
 from __future__ import annotations
@@ -92,9 +93,10 @@ class _Stretch:
 def analyze(faces: Faces, expressions: FaceExpressions) -> Finding[ExpressionData, ExpressionSummary]:
     """Follow the expression of every face."""
     smoothed = np.full((len(faces.frame), len(EXPRESSIONS)), np.nan)
+    is_known: NDArray[np.bool_] = np.asarray(np.isfinite(expressions.probabilities).all(axis=1))
     tracks: list[list[_Stretch]] = []
     for track, rows in faces.tracks():
-        judged = rows[faces.sizes_px[rows] >= MIN_FACE_PX]
+        judged = rows[(faces.sizes_px[rows] >= MIN_FACE_PX) & is_known[rows]]
         parts = _without_gaps(faces, judged)
         for part in parts:
             times = faces.times_seconds[faces.frame[part]]

@@ -303,6 +303,13 @@ def test_nothing_to_see_is_null_throughout():
     assert composition_analysis.headline(finding.summary) == "nothing stands out"
 
 
+def test_no_sample_at_all():
+    finding = composition_analysis.analyze(composed([]), cut(0, 1), face(*FREE), None)
+    assert only(finding) is None
+    assert set(finding.series.columns.values()) == {()}
+    assert {name for name in finding.summary.__slots__ if getattr(finding.summary, name) is not None} == set()
+
+
 def test_a_shot_without_a_sample_says_nothing():
     finding = judge(composed([0.0, 0.2]), cut(0, 0.25, 0.3), faces=face(*FREE))
     assert finding.segments[1].data is None

@@ -388,6 +388,10 @@ def test_nothing_and_a_single_frame():
     assert finding.summary.text_coverage_percent == pytest.approx(100)
 
 
+def test_a_line_without_area():
+    assert find(shown("THIN LINE", (0.2, 0.5, 0.8, 0.5), 0, 2)).summary.text_area_percent == 0
+
+
 def test_random_weights_claim_nothing():
     finding = find(together(shown("qX7", CORNER, 0, 9), shown("buy now", MIDDLE, 0, 9)), trained=False)
     assert len(finding.segments) == 2, "reported"

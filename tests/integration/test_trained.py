@@ -23,7 +23,7 @@ from reelscope.results import Results
 from reelscope.signals import KEYPOINTS
 from reelscope_export import paths, weights
 from reelscope_export.download import Offline
-from reelscope_export.errors import WeightsUnavailable
+from reelscope_export.errors import LicenceRefused, WeightsUnavailable
 from reelscope_export.export import Exporter
 
 HEIGHT, WIDTH, RATE = 720, 1280, 30
@@ -60,7 +60,7 @@ def analyze(environment: None) -> Analyze:
                 exporter = Exporter(settings.model_repository(), cache, mode="trained")
                 for model in models:
                     exporter.export(paths.model_settings(paths.read_profiles(), "cpu", model))
-            except WeightsUnavailable as error:
+            except (WeightsUnavailable, LicenceRefused) as error:
                 pytest.skip(str(error))
             with EmbeddedServer(profile, models=models) as server, InferenceClient(server.grpc_url) as client:
                 return pipeline.analyze(clip, analyzers=pipeline.select([analyzer]), profile=profile, client=client)

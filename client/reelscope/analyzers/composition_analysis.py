@@ -219,12 +219,12 @@ def _percent(ratios: Iterable[float | None]) -> float | None:
 
 def _series(composition: FrameComposition, subjects: Sequence[Subject | None]) -> Series:
     grid: list[int] = np.flatnonzero(composition.is_on_grid).tolist()
-    nowhere = np.full(2, np.nan)
-    centers = np.array([nowhere if (subject := subjects[row]) is None else subject.center_xy for row in grid])
-    places = np.array(
-        [nowhere if (subject := subjects[row]) is None else _in_picture(composition, subject, row) for row in grid]
-    )
-    headroom = [subject.headroom_ratio if (subject := subjects[row]) else None for row in grid]
+    centers, places = np.full((2, len(grid), 2), np.nan)
+    headroom = np.full(len(grid), np.nan)
+    for k, row in enumerate(grid):
+        if subject := subjects[row]:
+            centers[k], places[k] = subject.center_xy, _in_picture(composition, subject, row)
+            headroom[k] = np.nan if subject.headroom_ratio is None else 100 * subject.headroom_ratio
     columns = {
         "t": composition.times_seconds[grid],
         "subject_x": centers[:, 0],
@@ -233,7 +233,7 @@ def _series(composition: FrameComposition, subjects: Sequence[Subject | None]) -
         "symmetry": composition.symmetry[grid],
         "negative_space": composition.negative_space[grid],
         "horizon_deg": composition.horizon_degrees[grid],
-        "headroom_pct": np.array([np.nan if ratio is None else 100 * ratio for ratio in headroom]),
+        "headroom_pct": headroom,
     }
     return Series(
         columns={

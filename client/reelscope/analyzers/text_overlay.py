@@ -142,9 +142,10 @@ def _summary(lines: Sequence[Line], roles: Sequence[Role | None], regions: TextR
     seconds = text_lines.covered_seconds((line.start_seconds, line.end_seconds) for line in lines)
     rows = np.concatenate([np.empty(0, np.intp), *(line.rows for line in lines)])
     shares = np.bincount(regions.frame[rows], text_lines.areas(regions.quads[rows]))
+    read = np.unique(regions.frame[rows])
     return TextSummary(
         text_coverage_percent=100 * min(1.0, seconds / regions.duration_seconds) if lines else 0.0,
-        text_area_percent=100 * float(shares[shares > 0].mean().clip(max=1)) if rows.size else None,
+        text_area_percent=100 * min(1.0, float(shares[read].mean())) if rows.size else None,
         line_count=len(lines),
         first_text_seconds=lines[0].start_seconds if lines else None,
         full_text="\n".join(line.text for line in lines),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import rgb2xyz, xyz2lab
 
+from reelscope.sampler import Instants
 from reelscope.signals import FrameColors, Parameter
 from reelscope.sources.active_picture import BAR_LEVEL, ActivePicture
 from reelscope.sources.base import Source, sampling_name
@@ -43,7 +44,7 @@ class ColorSource(Source[FrameChunk]):
         """Set the sampling rate."""
         self._rate = header.base_frame_rate / 2
         self._sampling = sampling_name(self._rate, header.base_frame_rate)
-        self._grid = 0
+        self._instants = Instants(self._rate)
         self._shown: _Shown | None = None
         self._active_picture = ActivePicture()
         self._times: list[float] = []
@@ -83,10 +84,7 @@ class ColorSource(Source[FrameChunk]):
         """Sample the frame on display at every instant of the grid before `end_seconds`, and once if it is abrupt."""
         if self._shown is None:
             return
-        instants: list[float] = []
-        while self._grid / self._rate < end_seconds - 0.0005:  # as the uploaded track rounds
-            instants.append(float(self._grid / self._rate))
-            self._grid += 1
+        instants = [float(sample / self._rate) for sample in self._instants.until(end_seconds)]
         on_grid = bool(instants)
         if not on_grid and self._shown.is_abrupt:
             instants.append(self._shown.time_seconds)

@@ -20,7 +20,7 @@ from reelscope.analyzers.base import Analyzer, numbered
 from reelscope.decode import MAX_SECONDS, Decoder
 from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
-from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Status, Timings, Tracks
+from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Status, Timings, Tracks, require_finite
 from reelscope.settings import Profile
 from reelscope.signals import Faces, ObjectTracks, Shots, Signal, Track
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
@@ -195,6 +195,7 @@ def _result(
     began, cpu_began = time.monotonic(), time.thread_time()
     try:
         finding = analyzer.analyze(*signals, *evidence)
+        require_finite(finding)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return _without_finding(analyzer, "failed", "internal_error", said, _timings(sources))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, NotRequired, TypeVar
 
@@ -231,6 +232,26 @@ def json_schema(analyzers: Sequence[Analyzer]) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the results file with these analyzers."""
     schema = _envelope(tuple(analyzers)).model_json_schema(by_alias=True, mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": SCHEMA}
+
+
+def require_finite(value: object, where: str = "finding") -> None:
+    """Refuse numbers that JSON cannot hold, in dataclasses, mappings and sequences at any depth.
+
+    Raises:
+        ValueError: names the first that is infinite or not a number.
+    """
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}")
+    elif is_dataclass(value):
+        for each in fields(value):
+            require_finite(getattr(value, each.name), each.name)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            require_finite(item, str(name))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            require_finite(item, where)
 
 
 def to_json(results: Results, analyzers: Sequence[Analyzer]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import fields, replace
@@ -13,7 +14,7 @@ import pytest
 
 import clips
 from reelscope import pipeline, settings, worker
-from reelscope.analyzers.base import Analyzer, Finding
+from reelscope.analyzers.base import Analyzer, Finding, Series
 from reelscope.decode import Decoder
 from reelscope.errors import ModelUnavailable, UsageError
 from reelscope.signals import FrameColors, Shots
@@ -192,6 +193,14 @@ def test_a_failing_analyzer_fails_alone(clip):
 
     results = run(clip, analyzers=(toy(broken), *pipeline.select(["cut_analysis"])))
     assert results.analyzers["toy"].reason == "internal_error"
+    assert results.analyzers["cut_analysis"].status == "ok"
+
+
+def test_a_number_that_json_cannot_hold_fails_its_analyzer_alone(clip):
+    broken = toy(lambda shots: Finding(segments=(), summary=1, series=Series(columns={"speed": (1.0, math.nan)})))
+    results = run(clip, analyzers=(broken, *pipeline.select(["cut_analysis"])))
+    found = results.analyzers["toy"]
+    assert (found.status, found.reason, found.message) == ("failed", "internal_error", "ValueError: speed is nan")
     assert results.analyzers["cut_analysis"].status == "ok"
 
 

@@ -109,7 +109,7 @@ def served(easyocr: bool | None, ppocr: bool | None) -> dict[str, bool]:
         ("auto", None, True, "ppocr"),
         ("auto", True, None, "easyocr"),
         ("auto", False, None, "easyocr"),  # its answers are declared untrained
-        ("auto", False, False, "easyocr"),
+        ("auto", False, False, "ppocr"),
         ("ppocr", True, True, "ppocr"),
         ("ppocr", True, None, "easyocr"),
         ("easyocr", False, True, "easyocr"),

@@ -54,9 +54,11 @@ class Engines:
 
     @staticmethod
     def _first_trained(ready, networks):
-        """Untrained networks answer only where there are no others."""
-        if len(ready) > 1:
-            for kind in ready:
-                if all(networks.is_trained(model, probe) for model, probe in kind.probes.items()):
-                    return kind
-        return ready[0]
+        """The first that is trained, else the last: PP-OCR's networks always are.
+
+        The last is not asked: a probe of another shape than frames makes cuDNN plan every convolution anew, twice.
+        """
+        for kind in ready[:-1]:
+            if all(networks.is_trained(model, probe) for model, probe in kind.probes.items()):
+                return kind
+        return ready[-1]

@@ -255,7 +255,8 @@ class Cache:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
             for older in folder.parent.glob(f"{variant}-*"):
-                if older != folder:
+                # yolov8n-pose is another variant, not an older recipe of yolov8n.
+                if older != folder and older.name.rpartition("-")[0] == variant:
                     shutil.rmtree(older, ignore_errors=True)
         return Weights(
             file=file, sha256=file_sha256(file), trained=False, source="random, seed 0", revision=recipe, licence="none"

@@ -141,6 +141,9 @@ def measure(clip: Path, repeats: int) -> dict[str, Any]:
         for kind in sorted(SIGNALS, key=lambda kind: bool(source_of(kind).needs)):
             if kind in CPU_SOURCES:
                 make = CPU_SOURCES[kind]
+                if make.needs:  # what it is fed with came from models
+                    models = alone(make, header, parts, duration_seconds).models
+                    weights_of |= {model.name: checkpoint(model.sha256) for model in models}
                 part_calls[kind.signal_name()] = lambda make=make: alone(make, header, parts, duration_seconds)
                 continue
             asked = Asked(client)

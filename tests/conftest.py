@@ -15,6 +15,8 @@ from reelscope_export import paths
 
 NOT_RUN = CHECKOUT / "tests" / "not_run.txt"
 """Node ids, one per line, of the tests that a machine without trained weights and without a GPU does not run."""
+WEIGHTS = CHECKOUT / "out" / "test" / "weights"
+"""The cache that `built_repository` is built from."""
 _skipped: set[str] = set()
 
 
@@ -22,7 +24,7 @@ _skipped: set[str] = set()
 def weights_cache() -> Iterator[None]:
     """A cache of our own: trained weights of the user must not decide what the tests see."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REELSCOPE_WEIGHTS", str(CHECKOUT / "out" / "test" / "weights"))
+        patch.setenv("REELSCOPE_WEIGHTS", str(WEIGHTS))
         paths.isolate_libraries()
         yield
 
@@ -35,6 +37,7 @@ def built_repository(weights_cache: None) -> Path:
     repository = CHECKOUT / "out" / "test" / "model_repository"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REELSCOPE_REPOSITORY", str(repository))
+        patch.setenv("REELSCOPE_WEIGHTS", str(WEIGHTS))
         assert settings.model_repository() == repository, "also copies the committed files"
         command = [Path(sys.executable).parent / "reelscope-export", "--all", "--profile", "cpu", "--weights", "random"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -21,6 +21,8 @@ def environment(built_repository, tmp_path_factory):
     """A state folder of our own and the test repository, for this process and its children."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REELSCOPE_REPOSITORY", str(built_repository))
+        # The folder is no Python package: what tests/export patched for its own tests holds until the session ends.
+        patch.setenv("REELSCOPE_WEIGHTS", str(built_repository.parent / "weights"))
         patch.setenv("REELSCOPE_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 

@@ -96,7 +96,8 @@ def test_nobody_looks_twice(traffic):
     for model in ("object_yolov8", "pose_yolov8", "face_detection_scrfd"):
         assert answered[model] == FRAMES, model
     extra = answered["segmentation_segformer"]
-    assert -(-FRAMES // 4) <= extra <= -(-FRAMES // 4) + len(results.shots)
+    changes = len(results.shots) + 2 * results.analyzers["cut_analysis"].summary.flash_count
+    assert -(-FRAMES // 4) <= extra <= -(-FRAMES // 4) + changes, "and a frame of each new picture"
     assert 0 < answered["embedding_clip"] - extra <= 8 * 4, "frames, and at most eight crops of a window"
     assert answered["face_crops"] == answered["face_attributes"] == answered["faces"]
     assert answered["object_crops"] == answered["crop_embeddings"]

@@ -110,14 +110,14 @@ class EmbeddedServer:
         """Start Triton and load every model. One that cannot be loaded is in `failed`, with its reason.
 
         Raises:
-            ModelNotBuilt: not one model is built. On this and every other failure nothing is left behind.
-            ServerStartFailed: Triton does not start, or not one model can be loaded; quotes Triton.
+            ModelNotBuilt: not one graph is built. On this and every other failure nothing is left behind.
+            ServerStartFailed: Triton does not start, or not one graph can be loaded; quotes Triton.
             UsageError: no such model.
         """
         repositories = default_repositories() if self._repositories is None else self._repositories
         self.models = plan(self.profile, self._model_names, repositories)
         missing = unbuilt(self.models, self.profile.name)
-        if missing and not self._networks - missing.keys():
+        if missing and not self._graphs - missing.keys():
             first = next(iter(missing.values()))
             remedy = first.remedy if len(missing) == 1 else f"reelscope-export --all --profile {self.profile.name}"
             raise ModelNotBuilt("\n".join(error.finding for error in missing.values()), remedy)
@@ -202,9 +202,9 @@ class EmbeddedServer:
         return self._supervisor is not None and self._supervisor.poll() is None
 
     @property
-    def _networks(self) -> set[str]:
-        """Names of the models that are no ensembles."""
-        return {model.name for model in self.models if not model.steps}
+    def _graphs(self) -> set[str]:
+        """Names of the models that were built: not ensembles, nor what Python does around the others."""
+        return {model.name for model in self.models if not model.steps and model.config.get("backend") != "python"}
 
     def _load_all(self, deadline: float, missing: Mapping[str, ReelscopeError]) -> None:
         # tritonclient takes most of a second to import, which `reelscope --help` need not pay.
@@ -224,7 +224,7 @@ class EmbeddedServer:
                 self._on_progress(model.name, "failed" if model.name in failed else "ready")
                 if not self._is_running():
                     raise ServerStartFailed(self._with_log(f"Triton ended while it loaded {model.name}"))
-        if not self._networks - failed.keys():
+        if failed and not self._graphs - failed.keys():
             names, reasons = ", ".join(failed), "\n".join(str(error) for error in failed.values())
             raise ServerStartFailed(self._with_log(f"{names} did not load: {reasons}"))
 

@@ -299,7 +299,7 @@ def _has_window(pid: int) -> bool:
         maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
     except OSError:
         return False
-    return any("/dev/shm/reelscope-" in line and line.endswith("(deleted)") for line in maps.splitlines())
+    return any("/dev/shm/reelscope-window" in line and line.endswith("(deleted)") for line in maps.splitlines())
 
 
 def test_server_commands(cli, environment):

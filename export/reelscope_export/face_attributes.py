@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import chunks, face_input, face_photographs, foreign_onnx, graph, insightface_pack
+from reelscope_export import face_input, face_photographs, foreign_onnx, graph, insightface_pack
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.verify import Array, Measure, Run
@@ -53,20 +53,10 @@ class After(nn.Module):
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the network, without provenance."""
     oracle = load(weights)
-    network = foreign_onnx.read(weights)
     before = face_input.FaceInput((oracle.input_mean,) * 3, (oracle.input_std,) * 3)
-    joined = foreign_onnx.surround(
-        graph.to_onnx(before, face_input.example("crops_96", SIDE_PX), output_names=("pixels",)),
-        network,
-        graph.to_onnx(
-            After(),
-            {"numbers": graph.Example(torch.zeros(2, 3), {0: "row"})},
-            output_names=("age_years", "is_male"),
-        ),
-        answers={network.graph.output[0].name: "numbers"},
-    )
-    together = foreign_onnx.takes_rows_together(network, (3, SIDE_PX, SIDE_PX))
-    return chunks.in_chunks(joined, CHUNK_FACES if together else 1)
+    examples = {"numbers": graph.Example(torch.zeros(2, 3), {0: "row"})}
+    network = foreign_onnx.read(weights)
+    return face_input.surround(network, CONTRACT, before, After(), examples, chunk_faces=CHUNK_FACES)
 
 
 def load(weights: Path) -> Any:

@@ -25,7 +25,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import chunks, face_input, face_photographs, foreign_onnx, graph, paths
+from reelscope_export import face_input, face_photographs, foreign_onnx, graph, paths
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.errors import WeightsUnreadable
@@ -73,23 +73,10 @@ class After(nn.Module):
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the network, without provenance."""
     width = load(weights).ort_session.get_outputs()[0].shape[1]
+    before = face_input.FaceInput(*face_input.IMAGENET)
+    examples = {"numbers": graph.Example(torch.zeros(2, width), {0: "row"})}
     network = foreign_onnx.read(weights)
-    joined = foreign_onnx.surround(
-        graph.to_onnx(
-            face_input.FaceInput(*face_input.IMAGENET),
-            face_input.example("crops_224", SIDE_PX),
-            output_names=("pixels",),
-        ),
-        network,
-        graph.to_onnx(
-            After(),
-            {"numbers": graph.Example(torch.zeros(2, width), {0: "row"})},
-            output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
-        ),
-        answers={network.graph.output[0].name: "numbers"},
-    )
-    together = foreign_onnx.takes_rows_together(network, (3, SIDE_PX, SIDE_PX))
-    return chunks.in_chunks(joined, CHUNK_FACES if together else 1)
+    return face_input.surround(network, CONTRACT, before, After(), examples, chunk_faces=CHUNK_FACES)
 
 
 def load(weights: Path) -> Any:

@@ -1,11 +1,15 @@
-"""Crops of faces to what networks see: channels first, normalised."""
+"""Networks that judge faces: the graph around them, from crops to answers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import graph
+from reelscope_export import chunks, foreign_onnx, graph
+from reelscope_export.contract import Contract
 
 IMAGENET = ((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
 """Mean and deviation of ImageNet's pixels by channel, in grey levels."""
@@ -28,6 +32,32 @@ class FaceInput(nn.Module):
         return (crops.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.deviation
 
 
-def example(name: str, side_px: int) -> dict[str, graph.Example]:
-    """The input of a network that judges faces, for tracing."""
-    return {name: graph.Example(torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8), {0: "row"})}
+def surround(
+    network: onnx.ModelProto,
+    contract: Contract,
+    before: FaceInput,
+    after: nn.Module,
+    examples: Mapping[str, graph.Example],
+    *,
+    chunk_faces: int,
+) -> onnx.ModelProto:
+    """Build the graph from uint8 crops to the contract's outputs, for any number of faces.
+
+    Args:
+        network: as distributed: one input [F,3,S,S], one output, which `after` takes first, as `numbers`.
+        contract: its first input are the crops, [F,S,S,3].
+        before: what makes pixels of crops.
+        after: what makes outputs of the network's numbers, and of further inputs of the contract.
+        examples: inputs of `after`, by name.
+        chunk_faces: faces in one run of a network that takes several together.
+    """
+    crops, side_px = contract.inputs[0].name, contract.inputs[0].dims[1]
+    crop_example = {crops: graph.Example(torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8), {0: "row"})}
+    joined = foreign_onnx.surround(
+        graph.to_onnx(before, crop_example, output_names=("pixels",)),
+        network,
+        graph.to_onnx(after, examples, output_names=tuple(tensor.name for tensor in contract.outputs)),
+        answers={network.graph.output[0].name: "numbers"},
+    )
+    together = foreign_onnx.takes_rows_together(network, (3, side_px, side_px))
+    return chunks.in_chunks(joined, chunk_faces if together else 1)

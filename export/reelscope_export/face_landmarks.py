@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import chunks, face_input, face_photographs, foreign_onnx, graph, insightface_pack
+from reelscope_export import face_input, face_photographs, foreign_onnx, graph, insightface_pack
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.verify import Array, Measure, Run
@@ -59,20 +59,13 @@ class After(nn.Module):
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the network, without provenance."""
     oracle = load(weights)
-    network = foreign_onnx.read(weights)
     before = face_input.FaceInput((oracle.input_mean,) * 3, (oracle.input_std,) * 3)
-    after = {
+    examples = {
         "numbers": graph.Example(torch.zeros(2, 2 * POINT_COUNT), {0: "row"}),
         "crop_transforms": graph.Example(torch.zeros(2, 2, 3), {0: "row"}),
     }
-    joined = foreign_onnx.surround(
-        graph.to_onnx(before, face_input.example("crops_192", SIDE_PX), output_names=("pixels",)),
-        network,
-        graph.to_onnx(After(), after, output_names=("points",)),
-        answers={network.graph.output[0].name: "numbers"},
-    )
-    together = foreign_onnx.takes_rows_together(network, (3, SIDE_PX, SIDE_PX))
-    return chunks.in_chunks(joined, CHUNK_FACES if together else 1)
+    network = foreign_onnx.read(weights)
+    return face_input.surround(network, CONTRACT, before, After(), examples, chunk_faces=CHUNK_FACES)
 
 
 def load(weights: Path) -> Any:

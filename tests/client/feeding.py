@@ -48,6 +48,22 @@ class Memory:
         self.is_closed = True
 
 
+class Answer:
+    """An answer of the server that is there already: outputs by name, or the error that it ended in."""
+
+    def __init__(self, value: Mapping[str, np.ndarray] | Exception) -> None:
+        self.value = value
+        self.is_cancelled = False
+
+    def result(self) -> dict[str, np.ndarray]:
+        if isinstance(self.value, Exception):
+            raise self.value
+        return dict(self.value)
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
 def windows(count: int, base_frame_rate: int) -> list[Window]:
     """Windows of a clip of `count` uploaded frames."""
     return [Window(Memory(), first, min(20, count - first), Fraction(base_frame_rate)) for first in range(0, count, 20)]

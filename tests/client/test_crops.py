@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from feeding import PROVENANCE, Memory, header
+from feeding import PROVENANCE, Answer, Memory, header
 
 from reelscope.errors import ModelUnavailable
 from reelscope.settings import labels
@@ -18,19 +18,6 @@ from reelscope.types import Deadline, TrackedWindow, Window
 
 LABELS = labels("embedding_clip")
 HEIGHT, WIDTH = 640, 360
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-
-    def result(self):
-        if isinstance(self.value, Exception):
-            raise self.value
-        return dict(self.value)
-
-    def cancel(self):
-        pass
 
 
 class Embedder:

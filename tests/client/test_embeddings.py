@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from feeding import PROVENANCE, Memory, header, windows
+from feeding import PROVENANCE, Answer, Memory, header, windows
 
 from reelscope.errors import ModelUnavailable
 from reelscope.settings import labels
@@ -12,19 +12,6 @@ from reelscope.sources.embeddings import EmbeddingSource
 from reelscope.types import Deadline, ExtraWindow
 
 LABELS = labels("embedding_clip")
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-
-    def result(self):
-        if isinstance(self.value, Exception):
-            raise self.value
-        return dict(self.value)
-
-    def cancel(self):
-        pass
 
 
 class Embedder:

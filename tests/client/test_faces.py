@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from feeding import PROVENANCE, Memory, header
+from feeding import PROVENANCE, Answer, Memory, header
 
 import clips
 from reelscope import check, pipeline, settings
@@ -23,17 +23,6 @@ from reelscope.types import Deadline, ExtraWindow, Window, nested_order
 WIDTH, HEIGHT = 360, 640
 SIZE = (WIDTH, HEIGHT, WIDTH, HEIGHT)
 DETAILS = (FaceAttributeSource, FaceLandmarkSource, FaceExpressionSource)
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-
-    def result(self):
-        return dict(self.value)
-
-    def cancel(self):
-        pass
 
 
 class Server:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from feeding import Memory, header, windows
+from feeding import Answer, Memory, header, windows
 
 from reelscope.analyzers import object_detection
 from reelscope.errors import ModelUnavailable
@@ -18,20 +18,6 @@ from reelscope.types import Deadline, ExtraWindow, ModelProvenance
 WIDTH, HEIGHT = 720, 1280
 CAT = labels("object_yolov8").index("cat")
 CUP = labels("object_yolov8").index("cup")
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-        self.is_cancelled = False
-
-    def result(self):
-        if isinstance(self.value, Exception):
-            raise self.value
-        return dict(self.value)
-
-    def cancel(self):
-        self.is_cancelled = True
 
 
 class Detector:

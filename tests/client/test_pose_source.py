@@ -6,24 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from feeding import PROVENANCE, Memory, header, windows
+from feeding import PROVENANCE, Answer, Memory, header, windows
 
 from reelscope.errors import ModelUnavailable
 from reelscope.sources.poses import PoseSource
 from reelscope.types import Deadline, ExtraWindow
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-
-    def result(self):
-        if isinstance(self.value, Exception):
-            raise self.value
-        return dict(self.value)
-
-    def cancel(self):
-        pass
 
 
 class PoseNetwork:

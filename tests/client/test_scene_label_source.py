@@ -7,26 +7,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from feeding import PROVENANCE, header
+from feeding import PROVENANCE, Answer, header
 from label_maps import LABELS, PERSON, SKY, WALL, WHOLE, areas, room
 
 from reelscope.errors import ModelUnavailable
 from reelscope.sources import scene_labels
 from reelscope.sources.scene_labels import SceneLabelSource
 from reelscope.types import WINDOW_FRAMES, Deadline, ExtraWindow, Window
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-
-    def result(self):
-        if isinstance(self.value, Exception):
-            raise self.value
-        return dict(self.value)
-
-    def cancel(self):
-        pass
 
 
 class Pictures:

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from feeding import PROVENANCE, Memory, header, windows
+from feeding import PROVENANCE, Answer, Memory, header, windows
 from PIL import Image, ImageDraw, ImageFont
 
 from reelscope.errors import ModelUnavailable
@@ -20,19 +20,6 @@ from reelscope.types import Deadline, ExtraWindow
 HEIGHT, WIDTH = 160, 90
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 MODELS = ("text_detection_ppocr", "text_recognition_ppocr")
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-
-    def result(self):
-        if isinstance(self.value, Exception):
-            raise self.value
-        return dict(self.value)
-
-    def cancel(self):
-        pass
 
 
 class Reader:

@@ -37,7 +37,7 @@ from reelscope.decode import Decoder
 from reelscope.embedded import EmbeddedServer
 from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope.signals import Signal
-from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
+from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES, source_of
 from reelscope.sources.base import Source
 from reelscope.types import ClipHeader, Deadline, FrameBuffer, ModelProvenance, Window
 
@@ -118,11 +118,6 @@ def emitted(kind: type[Signal], client: Asked, header: ClipHeader, parts: Sequen
         return source
 
     return found, alone(listening, header, parts, header.stated_seconds or 0.0)
-
-
-def source_of(kind: type[Signal]) -> type[Source[Any]]:
-    """The kind of source that a signal comes from."""
-    return CPU_SOURCES.get(kind) or ENSEMBLE_SOURCES[kind]
 
 
 def measure(clip: Path, repeats: int) -> dict[str, Any]:

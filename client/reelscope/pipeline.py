@@ -22,8 +22,8 @@ from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
 from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Status, Timings, Tracks, require_finite
 from reelscope.settings import Profile
-from reelscope.signals import Faces, ObjectTracks, Shots, Signal, Track
-from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
+from reelscope.signals import Followed, Shots, Signal, Track
+from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES, source_of
 from reelscope.sources.base import Source
 from reelscope.types import Deadline, FrameChunk, LumaFrame, MediaFacts, Window
 from reelscope.worker import Worker
@@ -92,11 +92,11 @@ def analyze(
     allowed = permitted(analyzers, profile)
     workers = {signal: Worker(_source(signal, client, deadline)) for signal in _signals(allowed)}
     for signal, worker in workers.items():
-        for needed in _origin(signal).needs:
+        for needed in source_of(signal).needs:
             workers[needed].feed(worker, deadline)
     uploads = any(signal in ENSEMBLE_SOURCES for signal in workers)
     allocate = client.allocate if client and uploads else None
-    luma = any(issubclass(LumaFrame, _origin(signal).consumes) for signal in workers)
+    luma = any(issubclass(LumaFrame, source_of(signal).consumes) for signal in workers)
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
         try:
             media, incomplete = _decode(decoder, workers, deadline, on_progress)
@@ -124,12 +124,7 @@ def analyze(
 def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
     """What the analyzers read, and what the sources of that need."""
     read = {signal for analyzer in analyzers for signal in (*analyzer.requires, *analyzer.uses)}
-    return read | {needed for signal in read for needed in _origin(signal).needs}
-
-
-def _origin(signal: type[Signal]) -> type[Source[Any]]:
-    """The kind of source that a signal comes from."""
-    return CPU_SOURCES.get(signal) or ENSEMBLE_SOURCES[signal]
+    return read | {needed for signal in read for needed in source_of(signal).needs}
 
 
 def _source(signal: type[Signal], client: InferenceClient | None, deadline: Deadline) -> Source[Any]:
@@ -165,7 +160,7 @@ def _decode(
         on_progress("decode", 1.0)
     media = decoder.facts()
     # A source that others feed has everything only when those are done.
-    fed = {kind: _origin(kind).needs for kind in workers if _origin(kind).needs}
+    fed = {kind: source_of(kind).needs for kind in workers if source_of(kind).needs}
     done = 0
     for kinds in (workers.keys() - fed.keys(), fed.keys()):
         for kind in kinds:
@@ -207,7 +202,7 @@ def _result(
         reason=incomplete,
         message=None if whole else f"{media.coverage:.0%} of the clip was analysed, {media.duration_seconds:.2f} s",
         models=tuple(dict.fromkeys(model for signal in read for model in signal.models)),
-        parameters={name: value for signal in read for name, value in _origin(type(signal)).parameters.items()}
+        parameters={name: value for signal in read for name, value in source_of(type(signal)).parameters.items()}
         | dict(analyzer.parameters),
         inputs=Inputs(
             sampling=signals[0].sampling,
@@ -261,7 +256,7 @@ def _untrained(signals: Iterable[Signal]) -> list[str]:
 
 def _tracks(signals: Iterable[Signal | None]) -> Tracks:
     """Everything that was followed, by kind."""
-    tracks = [track for signal in signals if isinstance(signal, ObjectTracks | Faces) for track, _ in signal.tracks()]
+    tracks = [track for signal in signals if isinstance(signal, Followed) for track, _ in signal.tracks()]
     kinds: dict[str, list[Track]] = {"person": [], "object": [], "face": []}
     for track in tracks:
         kinds[track.label if track.label in kinds else "object"].append(track)
@@ -274,7 +269,7 @@ def _run_facts(analyzers: Sequence[Analyzer], profile: Profile, detail: Detail) 
         "biometrics": profile.biometrics,
         "detail": detail,
         "analyzers": {analyzer.name: [analyzer.version, dict(analyzer.parameters)] for analyzer in analyzers},
-        "sources": {signal.signal_name(): dict(_origin(signal).parameters) for signal in _signals(analyzers)},
+        "sources": {signal.signal_name(): dict(source_of(signal).parameters) for signal in _signals(analyzers)},
     }
     return RunFacts(
         id=str(uuid.uuid4()),

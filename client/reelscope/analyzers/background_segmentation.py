@@ -19,6 +19,7 @@ from reelscope.analyzers import background_samples
 from reelscope.analyzers.background_samples import MIN_BACKGROUND_RATIO, MIN_CHANGE_SCORE, Samples
 from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
 from reelscope.analyzers.coco_masks import CocoMask
+from reelscope.analyzers.measured import median
 from reelscope.signals import ObjectTracks, SceneLabels
 
 MIN_AREA = 5e-6
@@ -128,7 +129,7 @@ def _segment(
                 rle=tuple(samples.foreground[row] for row in rows),
             ),
             clutter=_mean(samples.clutter[rows], seconds),
-            bokeh=_median(samples.bokeh[rows]),
+            bokeh=median(samples.bokeh[rows]),
             change_score=None if np.isnan(change) else change,
         ),
     )
@@ -145,7 +146,7 @@ def _summary(scene: SceneLabels, samples: Samples, change_count: int) -> Backgro
         foreground_ratio=max(0.0, float(1 - background.sum())),
         background_change_count=change_count,
         clutter=_mean(samples.clutter, samples.seconds),
-        bokeh=_median(samples.bokeh),
+        bokeh=median(samples.bokeh),
     )
 
 
@@ -156,11 +157,6 @@ def _largest(background: NDArray[np.float64], scene: SceneLabels) -> str | None:
 def _mean(values: NDArray[np.float64], seconds: NDArray[np.float64]) -> float | None:
     known = ~np.isnan(values)
     return float(np.average(values[known], weights=seconds[known])) if known.any() else None
-
-
-def _median(values: NDArray[np.float64]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size else None
 
 
 def _values(values: NDArray[np.float64]) -> tuple[float | None, ...]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from reelscope.analyzers import composition_subject, safe_zones
 from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
 from reelscope.analyzers.composition_subject import SHOT_SIZES, ShotSize, Subject, SubjectSource
+from reelscope.analyzers.measured import median
 from reelscope.signals import Faces, FrameComposition, ObjectTracks, Parameter, Shot, Shots
 
 Layout = Literal["symmetric", "centered", "thirds", "off_center"]
@@ -148,11 +149,11 @@ def _describe(
     return CompositionData(
         subject_source=of_source[0][1].source if of_source else None,
         subject_xy=(center[0], center[1]) if center else None,
-        thirds_distance=_median(_thirds_distances(places)),
-        center_distance=_median(_center_distances(places)),
-        symmetry=_median(composition.symmetry[rows]),
-        negative_space=_median(composition.negative_space[rows]),
-        horizon_degrees=_median(composition.horizon_degrees[rows]),
+        thirds_distance=median(_thirds_distances(places)),
+        center_distance=median(_center_distances(places)),
+        symmetry=median(composition.symmetry[rows]),
+        negative_space=median(composition.negative_space[rows]),
+        horizon_degrees=median(composition.horizon_degrees[rows]),
         headroom_percent=_percent(subject.headroom_ratio for _, subject in of_source),
         look_room_percent=_percent(subject.look_room_ratio for _, subject in of_source),
         shot_size=_most(subject.shot_size for _, subject in of_source),
@@ -207,13 +208,8 @@ def _most(kinds: Iterable[Kind | None]) -> Kind | None:
     return counts.most_common(1)[0][0] if counts else None
 
 
-def _median(values: NDArray[np.float64]) -> float | None:
-    measured = values[~np.isnan(values)]
-    return float(np.median(measured)) if measured.size else None
-
-
 def _percent(ratios: Iterable[float | None]) -> float | None:
-    measured = _median(np.array([ratio for ratio in ratios if ratio is not None]))
+    measured = median(np.array([ratio for ratio in ratios if ratio is not None]))
     return None if measured is None else 100 * measured
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers.base import Analyzer, Finding, Segment, Series, numbered
+from reelscope.analyzers.measured import median
 from reelscope.signals import FrameEmbeddings, FrameQuality, Parameter, Shot, Shots
 
 NAME = "content_quality"
@@ -156,9 +157,9 @@ def _describe(quality: FrameQuality, embeddings: FrameEmbeddings | None, shot: S
     """Quality of one shot, or of the whole clip."""
     rows = slice(None) if shot is None else shot.holds(quality.times_seconds)
     measures: dict[str, float | None] = {
-        "laplacian_variance": _median(quality.laplacian_variance[rows]),
-        "noise_sigma": _median(quality.noise_sigma[rows]),
-        "blockiness": _median(quality.blockiness[rows]),
+        "laplacian_variance": median(quality.laplacian_variance[rows]),
+        "noise_sigma": median(quality.noise_sigma[rows]),
+        "blockiness": median(quality.blockiness[rows]),
         "clipped_high_percent": _mean(100 * quality.clipped_high[rows]),
         "clipped_low_percent": _mean(100 * quality.clipped_low[rows]),
         "rms_contrast": _mean(quality.rms_contrast[rows]),
@@ -209,11 +210,6 @@ def _issues(measures: Mapping[str, float | None]) -> Iterator[Issue]:
 def _mean(values: NDArray[np.float64]) -> float | None:
     measured = values[~np.isnan(values)]
     return float(measured.mean()) if measured.size else None
-
-
-def _median(values: NDArray[np.float64]) -> float | None:
-    measured = values[~np.isnan(values)]
-    return float(np.median(measured)) if measured.size else None
 
 
 def _series(quality: FrameQuality) -> Series:

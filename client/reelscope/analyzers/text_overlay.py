@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reelscope.analyzers import safe_zones, text_lines, text_roles
 from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.measured import median
 from reelscope.analyzers.picture_motion import PictureMotion
 from reelscope.analyzers.text_lines import Line
 from reelscope.analyzers.text_roles import Role
@@ -114,7 +115,7 @@ def _segment(line: Line, role: Role | None, regions: TextRegions) -> Segment[Tex
             quad=_flat(line.quad),
             reading_confidence=line.confidence,
             height_percent=100 * line.height_ratio,
-            contrast_ratio=_median(regions.contrast_ratios[line.rows]),
+            contrast_ratio=median(regions.contrast_ratios[line.rows]),
             chars_per_second=len(line.text) / line.seconds if len(line.rows) > 1 else None,
             safe_zone_ok=_is_safe(line, regions),
             role=role,
@@ -125,11 +126,6 @@ def _segment(line: Line, role: Role | None, regions: TextRegions) -> Segment[Tex
 def _flat(quad: NDArray[np.float64]) -> Quad:
     x1, y1, x2, y2, x3, y3, x4, y4 = quad.ravel().tolist()
     return x1, y1, x2, y2, x3, y3, x4, y4
-
-
-def _median(values: NDArray[np.float64]) -> float | None:
-    measured = values[np.isfinite(values)]
-    return float(np.median(measured)) if measured.size else None
 
 
 def _is_safe(line: Line, regions: TextRegions) -> bool | None:

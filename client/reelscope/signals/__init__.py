@@ -8,7 +8,7 @@ from reelscope.signals.base import Parameter, Signal
 from reelscope.signals.composition import FrameComposition
 from reelscope.signals.effects import BRIGHTNESS_CELLS, EDGE_CELLS, SEAMS_PER_AXIS, FrameEffects
 from reelscope.signals.embeddings import CropEmbeddings, FrameEmbeddings
-from reelscope.signals.objects import ObjectTracks, Track
+from reelscope.signals.objects import Followed, ObjectTracks, Track
 from reelscope.signals.people import (
     EXPRESSIONS,
     KEYPOINTS,
@@ -36,6 +36,7 @@ __all__ = [
     "FaceLandmarks",
     "Faces",
     "Flash",
+    "Followed",
     "FrameColors",
     "FrameComposition",
     "FrameEffects",

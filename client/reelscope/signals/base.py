@@ -32,3 +32,9 @@ class Signal:
     def untrained_models(self) -> tuple[str, ...]:
         """Names of the models with random weights; a signal that has one is evidence for nothing."""
         return tuple(sorted({model.name for model in self.models if not model.trained}))
+
+    @property
+    def step_seconds(self) -> float:
+        """Time that one sampled frame stands for; for signals that are sampled at a rate."""
+        assert self.sampling_fps is not None
+        return 1 / self.sampling_fps

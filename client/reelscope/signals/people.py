@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.signals.base import Signal
-from reelscope.signals.objects import Track
+from reelscope.signals.objects import Followed
 
 KEYPOINTS = (
     "nose",
@@ -54,41 +54,17 @@ class Poses(Signal):
     duration_seconds: float
     """Duration of the clip."""
 
-    @property
-    def step_seconds(self) -> float:
-        """Time that one sampled frame stands for."""
-        assert self.sampling_fps is not None
-        return 1 / self.sampling_fps
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Faces(Signal):
-    """Faces in sampled frames, linked over time; n frames, m faces in all of them."""
+class Faces(Followed):
+    """Faces in sampled frames; n frames, m faces in all of them. Boxes are not clipped to the frame."""
 
-    times_seconds: NDArray[np.float64]
-    """[n] sorted."""
     width_px: int
     """Width of the uploaded frames, so that face sizes can be told in the pixels that the networks saw."""
     height_px: int
     """Height of the uploaded frames."""
-    frame: NDArray[np.int64]
-    """[m] index into times_seconds, sorted."""
-    boxes_xyxy: NDArray[np.float64]
-    """[m, 4] 0-1 of the frame; not clipped to it."""
-    scores: NDArray[np.float64]
-    """[m] probability of a face, 0-1."""
     keypoints: NDArray[np.float64]
     """[m, 5, 2] 0-1 of the frame: the eye, the eye, the nose, the mouth's corners; those to the image's left first."""
-    track_ids: NDArray[np.int64]
-    """[m] >= 0, unique per face within the clip; -1 for a face that joined no track."""
-    duration_seconds: float
-    """Duration of the clip."""
-
-    @property
-    def step_seconds(self) -> float:
-        """Time that one sampled frame stands for."""
-        assert self.sampling_fps is not None
-        return 1 / self.sampling_fps
 
     @property
     def sizes_px(self) -> NDArray[np.float64]:
@@ -96,21 +72,9 @@ class Faces(Signal):
         sides = (self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]) * (self.width_px, self.height_px)
         return np.asarray(sides.min(axis=1))
 
-    def tracks(self) -> tuple[tuple[Track, NDArray[np.intp]], ...]:
-        """Every face track with its rows (in time order), sorted by first appearance."""
-        found = []
-        for track_id in np.unique(self.track_ids[self.track_ids >= 0]):
-            rows = np.flatnonzero(self.track_ids == track_id)
-            times = self.times_seconds[self.frame[rows]]
-            track = Track(
-                id=f"face-{track_id + 1}",
-                label="face",
-                start_seconds=float(times[0]),
-                end_seconds=min(float(times[-1]) + self.step_seconds, self.duration_seconds),
-                trained=not self.untrained_models,
-            )
-            found.append((track, rows))
-        return tuple(sorted(found, key=lambda item: (item[0].start_seconds, item[1][0])))
+    def name_of(self, track_id: int, rows: NDArray[np.intp]) -> tuple[str, str]:
+        """A face is a face."""
+        return f"face-{track_id + 1}", "face"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

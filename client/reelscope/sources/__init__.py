@@ -62,3 +62,8 @@ ENSEMBLE_SOURCES: Mapping[type[Signal], type[AskingSource[Any]]] = {
     TextRegions: TextSource,
 }
 """Signals that a Triton ensemble answers."""
+
+
+def source_of(signal: type[Signal]) -> type[Source[Any]]:
+    """The kind of source that a signal comes from."""
+    return CPU_SOURCES.get(signal) or ENSEMBLE_SOURCES[signal]

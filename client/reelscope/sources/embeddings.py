@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from reelscope.settings import labels
 from reelscope.signals import FrameEmbeddings
-from reelscope.sources.base import sampling_name
 from reelscope.sources.ensemble import Asked, EnsembleSource
 from reelscope.types import ClipHeader
 
@@ -27,8 +26,6 @@ class EmbeddingSource(EnsembleSource):
     def start(self, header: ClipHeader) -> None:
         """Begin without samples."""
         super().start(header)
-        self._rate = header.base_frame_rate / self.divisor
-        self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._labels = labels(*self.networks)
         self._times = [np.empty(0)]
         self._embeddings = [np.empty((0, EMBEDDING_SIZE), np.float32)]

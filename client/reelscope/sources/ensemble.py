@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reelscope.errors import DeadlineExceeded, ModelUnavailable
 from reelscope.inference import InferenceClient, PendingAnswer
-from reelscope.sources.base import Source
+from reelscope.sources.base import Source, sampling_name
 from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
 
 IN_FLIGHT = 2
@@ -149,6 +149,12 @@ class EnsembleSource(AskingSource[Window]):
     consumes: ClassVar[type] = Window
     divisor: ClassVar[int]
     """Frames are read at base rate / divisor: 1, 2 or 4."""
+
+    def start(self, header: ClipHeader) -> None:
+        """Begin with nothing asked, at the rate of the divisor."""
+        super().start(header)
+        self._rate = header.base_frame_rate / self.divisor
+        self._sampling = sampling_name(self._rate, header.base_frame_rate)
 
     def push(self, part: Window) -> None:
         """Ask about a window."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from reelscope.signals import Faces, Parameter
 from reelscope.sources import tracking
-from reelscope.sources.base import sampling_name
 from reelscope.sources.ensemble import Asked, EnsembleSource
 from reelscope.types import ClipHeader, ModelProvenance
 
@@ -84,8 +83,6 @@ class FaceSource(EnsembleSource):
         if not self.listeners:
             self.ensemble, self.networks, self.outputs = "face_boxes", (DETECTOR,), _BOXES
         super().start(header)
-        self._rate = header.base_frame_rate / self.divisor
-        self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._tracker = tracking.Tracker(float(self._rate))
         self._width_px, self._height_px = header.width, header.height
         self._times: list[float] = []

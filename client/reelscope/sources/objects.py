@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from reelscope.settings import labels
 from reelscope.signals import ObjectTracks, Parameter
 from reelscope.sources import tracking
-from reelscope.sources.base import sampling_name
 from reelscope.sources.ensemble import Asked, EnsembleSource
 from reelscope.types import ClipHeader, TrackedWindow
 
@@ -33,8 +32,6 @@ class ObjectSource(EnsembleSource):
     def start(self, header: ClipHeader) -> None:
         """Create the tracker."""
         super().start(header)
-        self._rate = header.base_frame_rate / self.divisor
-        self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._size = np.array([header.width, header.height, header.width, header.height], float)
         self._tracker = tracking.Tracker(float(self._rate))
         self._times: list[float] = []

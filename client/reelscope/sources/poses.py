@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.signals import KEYPOINTS, Parameter, Poses
-from reelscope.sources.base import sampling_name
 from reelscope.sources.ensemble import Asked, EnsembleSource
 from reelscope.types import ClipHeader
 
@@ -30,8 +29,6 @@ class PoseSource(EnsembleSource):
     def start(self, header: ClipHeader) -> None:
         """Begin without frames."""
         super().start(header)
-        self._rate = header.base_frame_rate / self.divisor
-        self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._height_over_width = header.height / header.width
         self._times: list[float] = []
         self._counts: list[int] = []

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from reelscope.settings import labels
 from reelscope.signals import Parameter, SceneLabels
 from reelscope.sources.active_picture import BAR_LEVEL, ActivePicture
-from reelscope.sources.base import sampling_name
 from reelscope.sources.ensemble import Asked, EnsembleSource
 from reelscope.types import ClipHeader, fitted_size
 
@@ -47,8 +46,6 @@ class SceneLabelSource(EnsembleSource):
     def start(self, header: ClipHeader) -> None:
         """Begin without samples."""
         super().start(header)
-        self._rate = header.base_frame_rate / self.divisor
-        self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._labels = labels(*self.networks)
         self._person = self._labels.index("person")
         self._active_picture = ActivePicture()

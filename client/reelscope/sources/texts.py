@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.signals import TextRegions
-from reelscope.sources.base import sampling_name
 from reelscope.sources.contrast import contrast_ratio
 from reelscope.sources.ensemble import Asked, EnsembleSource
 from reelscope.types import ClipHeader
@@ -27,8 +26,6 @@ class TextSource(EnsembleSource):
     def start(self, header: ClipHeader) -> None:
         """Begin without lines."""
         super().start(header)
-        self._rate = header.base_frame_rate / self.divisor
-        self._sampling = sampling_name(self._rate, header.base_frame_rate)
         self._height_over_width = header.height / header.width
         self._times = [np.empty(0)]
         self._frames = [np.empty(0, np.int64)]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -53,10 +57,17 @@ def upstream(client, photographs):
     return YOLO(checkpoint)
 
 
-def test_ultralytics_keeps_to_our_folders(photographs):
-    from ultralytics import utils
-
-    assert utils.USER_CONFIG_DIR.is_relative_to(paths.weights_folder())
+def test_ultralytics_keeps_to_our_folders(tmp_path):
+    # In its own process: ultralytics chooses its folder once, when some test first imports it.
+    script = "from reelscope_export import paths; paths.isolate_libraries(); from ultralytics import utils; "
+    chosen = subprocess.run(
+        [sys.executable, "-c", script + "print(utils.USER_CONFIG_DIR)"],
+        env=os.environ | {"REELSCOPE_WEIGHTS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    assert Path(chosen).is_relative_to(tmp_path)
 
 
 def test_detections_equal_ultralytics(client, photographs, upstream, capsys):

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from reelscope.errors import DeadlineExceeded
 
+MONO_SAMPLE_RATE_HZ = 16_000
+"""Samples per second of the mono track that networks hear."""
 WINDOW_FRAMES = 20
 """Frames of one uploaded window; a multiple of 4, so that the nested rates fit every window alike."""
 
@@ -36,6 +38,8 @@ class AudioFacts:
     """Start of the audio on the video's time axis; positive when the sound starts after the picture."""
     damaged_packet_count: int = 0
     """Packets that could not be decoded and are missing."""
+    coverage: float | None = None
+    """Decoded share of the sound, 0-1; below 1 where damaged packets left gaps; null without audio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,8 @@ class ClipHeader:
     """Frames per second of the uploaded track: the profile's, or less for a long clip."""
     hdr: str | None
     """hlg or pq for HDR transfer functions, null for SDR."""
+    has_audio: bool = False
+    """Whether the clip has an audio stream; it may still turn out to be empty."""
     stated_seconds: float | None = None
     """Duration of the video that the container states, else that its packets span; None when neither is known. A plan,
     never a clock."""
@@ -113,13 +119,40 @@ class LumaFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioChunk:
-    """Consecutive samples of the clip's own audio, at its own rate."""
+    """About a second of the clip's own audio, at its own rate (A48 in ANALYZERS.md, whatever the rate is).
+
+    The chunks of a clip follow each other without a gap from time 0 on: sound before the first displayed frame is left
+    out, and where there is none (before a late start, in place of damaged packets) they hold digital silence. They end
+    with the sound, which may be before or after the last frame.
+    """
 
     samples: NDArray[np.float32]
-    """float32 [channels, n], full scale +-1."""
+    """float32 [channels, n], full scale +-1; the layout of the first decoded samples."""
     start_seconds: float
-    """Time of the first sample on the video's axis; may be negative."""
+    """Time of the first sample, >= 0."""
     sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonoChunk:
+    """About a second of the clip's audio as networks hear it (A16): mono, 16 kHz; otherwise like AudioChunk."""
+
+    samples: NDArray[np.float32]
+    """float32 [n], full scale +-1; FFmpeg's downmix of all channels."""
+    start_seconds: float
+    """Time of the first sample, >= 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechPassage:
+    """Mono sound cut where nobody speaks, with the speech in it; what the speech activity source passes on."""
+
+    samples: NDArray[np.float32]
+    """float32 [n], 16 kHz, full scale +-1; the passages of a clip follow each other without a gap."""
+    start_seconds: float
+    """Time of the first sample."""
+    spans_seconds: NDArray[np.float64]
+    """[k, 2] start and end of speech in the clip's time, sorted, disjoint, inside the passage; may be empty."""
 
 
 class FrameBuffer(Protocol):

@@ -4,7 +4,7 @@ A signal comes from a Triton ensemble or from CPU code (`sources`), knows which 
 pixels. Times are seconds from the first displayed PTS, intervals half-open, boxes 0-1 of the displayed frame.
 """
 
-from reelscope.signals.base import Parameter, Signal
+from reelscope.signals.base import Parameter, Signal, SoundSignal
 from reelscope.signals.composition import FrameComposition
 from reelscope.signals.effects import BRIGHTNESS_CELLS, EDGE_CELLS, SEAMS_PER_AXIS, FrameEffects
 from reelscope.signals.embeddings import CropEmbeddings, FrameEmbeddings
@@ -21,6 +21,15 @@ from reelscope.signals.people import (
 from reelscope.signals.picture import POINT_STEPS_PER_PX, FrameColors, FrameQuality, PointFlow
 from reelscope.signals.scene import SceneLabels
 from reelscope.signals.shots import Flash, Shot, Shots, Transition, TransitionKind
+from reelscope.signals.sound import (
+    SoundTags,
+    SpeechActivity,
+    SpeechEmotions,
+    SpokenWords,
+    Utterance,
+    VoiceAcoustics,
+    Word,
+)
 from reelscope.signals.text import TextRegions
 
 __all__ = [
@@ -50,8 +59,16 @@ __all__ = [
     "Shot",
     "Shots",
     "Signal",
+    "SoundSignal",
+    "SoundTags",
+    "SpeechActivity",
+    "SpeechEmotions",
+    "SpokenWords",
     "TextRegions",
     "Track",
     "Transition",
     "TransitionKind",
+    "Utterance",
+    "VoiceAcoustics",
+    "Word",
 ]

@@ -38,3 +38,11 @@ class Signal:
         """Time that one sampled frame stands for; for signals that are sampled at a rate."""
         assert self.sampling_fps is not None
         return 1 / self.sampling_fps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundSignal(Signal):
+    """Base of the signals that are heard: a clip without an audio stream has none of them."""
+
+    duration_seconds: float
+    """Length of the clip: what is heard after its last frame is left out."""

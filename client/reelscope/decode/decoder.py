@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from reelscope.decode.changes import AbruptChanges
 from reelscope.decode.container import is_cut_short, open_file, sha256, spanned_seconds, stated, video_stream
 from reelscope.decode.pictures import Screen, ToLuma, ToRgb, hdr_curve
+from reelscope.decode.sound import SoundTrack
 from reelscope.errors import InputTooLong, InputUnreadable
 from reelscope.sampler import Allocate, LumaSampler, Sampler
-from reelscope.types import AudioChunk, AudioFacts, ClipHeader, FrameChunk, LumaFrame, MediaFacts, Window
+from reelscope.types import AudioChunk, ClipHeader, FrameChunk, LumaFrame, MediaFacts, MonoChunk, Window
 
 SMALL_LONG_SIDE_PX = 320
 UPLOAD_LONG_SIDE_PX = 1280
@@ -37,7 +38,7 @@ MAX_FRAME_RATE = 1000
 class Decoder:
     """One pass over a clip. Iterate it once; `facts` is there afterwards.
 
-    Yields FrameChunk, Window, LumaFrame and AudioChunk in the order in which they become complete.
+    Yields FrameChunk, Window, LumaFrame, AudioChunk and MonoChunk in the order in which they become complete.
     """
 
     def __init__(
@@ -80,7 +81,6 @@ class Decoder:
             self._container.close()
             raise
         self._screen = Screen(first, self._video)
-        self._audio_start: float | None = None
         self._to_small = ToRgb(self._screen, SMALL_LONG_SIDE_PX)
         self._changes = AbruptChanges()
         rate = min(base_frame_rate, Fraction(MAX_SAMPLES, max(1, math.ceil(seconds or 0.0))))
@@ -92,11 +92,13 @@ class Decoder:
             frame_rate=_nominal_rate(self._video),
             base_frame_rate=rate,
             hdr=hdr_curve(first),
+            has_audio=self._audio is not None,
             stated_seconds=seconds,
         )
         self._small: list[NDArray[np.uint8]] = []
         self._is_abrupt: list[bool] = []
-        self._end = self._audio_end = 0.0
+        self._sound = SoundTrack(max_seconds)
+        self._end = 0.0
 
     def __enter__(self) -> Decoder:
         """Return the decoder itself."""
@@ -107,11 +109,11 @@ class Decoder:
         self._sampler.close()
         self._container.close()
 
-    def __iter__(self) -> Iterator[FrameChunk | Window | LumaFrame | AudioChunk]:
+    def __iter__(self) -> Iterator[FrameChunk | Window | LumaFrame | AudioChunk | MonoChunk]:
         """Decode to the end. Damaged packets are left out; `damage` and `facts().coverage` say so."""
         for frame in itertools.chain(self._pending, self._frames):
             if isinstance(frame, av.AudioFrame):
-                yield from self._audio_chunk(frame)
+                yield from self._sound.take(frame, self._sound_start(frame))
                 continue
             now = self._end if self._stamp(frame) is None else self._seconds(frame) - self._origin
             if self._times and now <= self._times[-1]:
@@ -125,6 +127,7 @@ class Decoder:
             yield self._chunk()
         yield from self._advance(self._end)
         yield from self._sampler.last()
+        yield from self._sound.last()
 
     def facts(self) -> MediaFacts:
         """Facts of what was decoded; of the whole clip when the iteration has ended, else `coverage` is below 1."""
@@ -139,7 +142,7 @@ class Decoder:
             frame_rate_average=len(self._times) / self._end if len(self._times) > 1 else None,
             is_variable_frame_rate=bool(steps.size and steps.max() - steps.min() > _rounding_seconds(self._video)),
             hdr=self.header.hdr,
-            audio=self._audio_facts(),
+            audio=self._sound.facts(self._damaged_audio_packets),
             coverage=self._coverage(),
             size_change_count=self._screen.change_count,
         )
@@ -195,6 +198,10 @@ class Decoder:
             raise InputUnreadable(f"{self._path}: its first frame carries no time stamp; remux the stream")
         return float(stamp * frame.time_base)
 
+    def _sound_start(self, frame: Any) -> float | None:
+        """Time of an audio frame on the video's axis; None where it carries no stamp."""
+        return None if frame.pts is None else float(frame.pts * frame.time_base) - self._origin
+
     def _check_length(self, seconds: float) -> None:
         if seconds > self._max_seconds:
             raise InputTooLong(f"{self._path}: {seconds:.0f} s long, more than the {self._max_seconds:g} s allowed")
@@ -232,28 +239,6 @@ class Decoder:
             is_abrupt=np.array(is_abrupt),
         )
 
-    def _audio_chunk(self, frame: Any) -> Iterator[AudioChunk]:
-        start = self._audio_end if frame.pts is None else float(frame.pts * frame.time_base) - self._origin
-        if self._audio_start is None:
-            self._audio_start = start
-        self._audio_end = start + frame.samples / frame.sample_rate
-        samples = frame.to_ndarray()
-        if not frame.format.is_planar:
-            samples = samples.reshape(-1, frame.layout.nb_channels).T
-        yield AudioChunk(samples=_full_scale(samples), start_seconds=start, sample_rate_hz=frame.sample_rate)
-
-    def _audio_facts(self) -> AudioFacts:
-        if self._audio is None or self._audio_start is None:
-            return AudioFacts(is_present=False)
-        context = self._audio.codec_context
-        return AudioFacts(
-            is_present=True,
-            sample_rate_hz=context.sample_rate,
-            channel_count=context.layout.nb_channels,
-            offset_seconds=self._audio_start,
-            damaged_packet_count=self._damaged_audio_packets,
-        )
-
     def _is_cut_short(self) -> bool:
         return self._is_last_packet_corrupt or is_cut_short(self._path)
 
@@ -266,7 +251,7 @@ class Decoder:
         covered = max(0.0, self._end - self._damaged_video_packets * frame_seconds)
         whole, is_whole = self._end, self._reached_end and not self._is_cut_short()
         if self._stated:
-            reached = max(self._end, self._audio_end) if self._stated.is_of_file else self._end
+            reached = max(self._end, self._sound.end_seconds) if self._stated.is_of_file else self._end
             # Containers round, and count what edit lists hide.
             is_whole &= self._stated.seconds - reached <= 0.1 + 2 * frame_seconds
             whole = self._end if is_whole else max(self._end, self._stated.seconds)
@@ -276,17 +261,6 @@ class Decoder:
             whole = self._end / share_read if share_read else float("inf")
         # Below 1 also after rounding, when anything at all is missing.
         return 1.0 if is_whole and covered >= whole else min(0.9999, covered / whole)
-
-
-def _full_scale(samples: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Samples of any PCM type as float32, full scale +-1."""
-    values = samples.astype(np.float32)
-    if samples.dtype.kind == "f":
-        return values
-    if samples.dtype == np.uint8:
-        values -= 128
-    values /= 128 if samples.dtype == np.uint8 else 2 ** (8 * samples.dtype.itemsize - 1)
-    return values
 
 
 def _nominal_rate(stream: Any) -> Fraction:

@@ -13,6 +13,8 @@ from reelscope_export.contract import PROVENANCE, Tensor
 
 FRAMES = Tensor("frames", "TYPE_UINT8", (-1, -1, 3))
 """Input of most ensembles: RGB frames of any size, one size per request."""
+WAVEFORM = Tensor("waveform", "TYPE_FP32", (-1,))
+"""Input of those that hear: 16 kHz mono, full scale +-1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,17 @@ ENSEMBLES: tuple[Ensemble, ...] = (
             "weights answered.",
         ),
         steps=(Step("face_detection_scrfd"),),
+    ),
+    Ensemble(
+        name="speech_activity",
+        comment=(
+            "Speech activity: does somebody speak? waveform: 16 kHz mono, full scale +-1, any length.",
+            "Tensors as in model_repository/voice_activity_silero; voice_activity_silero_provenance says which weights",
+            "answered.",
+        ),
+        steps=(Step("voice_activity_silero"),),
+        inputs=(WAVEFORM,),
+        max_batch_size=0,
     ),
 )
 """Every ensemble; each is a folder below `ensembles/`."""

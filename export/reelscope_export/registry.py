@@ -30,6 +30,7 @@ MODELS: tuple[str, ...] = (
     "face_attributes",
     "face_landmarks",
     "face_expression",
+    "voice_activity_silero",
 )
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 

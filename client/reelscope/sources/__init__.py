@@ -21,6 +21,7 @@ from reelscope.signals import (
     Shots,
     Signal,
     TextRegions,
+    VoiceAcoustics,
 )
 from reelscope.sources.base import Source
 from reelscope.sources.colors import ColorSource
@@ -38,6 +39,7 @@ from reelscope.sources.quality import QualitySource
 from reelscope.sources.scene_labels import SceneLabelSource
 from reelscope.sources.shots import ShotSource
 from reelscope.sources.texts import TextSource
+from reelscope.sources.voice_acoustics import VoiceAcousticsSource
 
 CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FaceAttributes: FaceAttributeSource,
@@ -49,6 +51,7 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FrameQuality: QualitySource,
     PointFlow: FlowSource,
     Shots: ShotSource,
+    VoiceAcoustics: VoiceAcousticsSource,
 }
 """Signals computed in the client."""
 

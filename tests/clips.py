@@ -181,3 +181,20 @@ def tone_only(path: Path, seconds: float = 1.0) -> Path:
     with av.open(str(path), "w") as container:
         _encode_tone(container, container.add_stream("aac", rate=48000, layout="mono"), 0.0, seconds)
     return path
+
+
+def damaged(path: Path, kind: str, start_seconds: float, count: int) -> Path:
+    """Overwrite packets of one stream of an MP4."""
+    with av.open(str(path)) as container:
+        hit = [
+            packet
+            for packet in container.demux()
+            if packet.size and packet.stream.type == kind and float(packet.pts * packet.time_base) >= start_seconds
+        ][:count]
+        places = [(packet.pos, packet.size) for packet in hit]
+    data = bytearray(path.read_bytes())
+    for position, size in places:
+        data[position : position + size] = b"\xff" * size
+    other = path.with_name(f"{kind}-{count}.mp4")
+    other.write_bytes(data)
+    return other

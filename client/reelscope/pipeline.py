@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
 from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Status, Timings, Tracks, require_finite
 from reelscope.settings import Profile
-from reelscope.signals import Followed, Shots, Signal, Track
+from reelscope.signals import Followed, Shots, Signal, SoundSignal, Track
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES, source_of
 from reelscope.sources.base import Source
-from reelscope.types import Deadline, FrameChunk, LumaFrame, MediaFacts, Window
+from reelscope.types import ClipHeader, Deadline, FrameChunk, LumaFrame, MediaFacts, Window
 from reelscope.worker import Worker
 
 JOB_SECONDS = 900.0
@@ -90,26 +91,31 @@ def analyze(
     deadline = Deadline(budget_seconds)
     run = _run_facts(analyzers, profile, detail)
     allowed = permitted(analyzers, profile)
-    workers = {signal: Worker(_source(signal, client, deadline)) for signal in _signals(allowed)}
-    for signal, worker in workers.items():
-        for needed in source_of(signal).needs:
-            workers[needed].feed(worker, deadline)
-    uploads = any(signal in ENSEMBLE_SOURCES for signal in workers)
-    allocate = client.allocate if client and uploads else None
-    luma = any(issubclass(LumaFrame, source_of(signal).consumes) for signal in workers)
+    kinds = {source_of(signal).consumes for signal in _signals(allowed)}
+    allocate = client.allocate if client and Window in kinds else None
+    luma = LumaFrame in kinds
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
+        header = replace(decoder.header, short_sound_windows=profile.short_sound_windows)
+        present = {signal for signal in _signals(allowed) if header.has_audio or not issubclass(signal, SoundSignal)}
+        workers = {signal: Worker(_source(signal, client, deadline)) for signal in present}
+        for signal, worker in workers.items():
+            for needed in source_of(signal).needs:
+                workers[needed].feed(worker, deadline)
         try:
-            media, incomplete = _decode(decoder, workers, deadline, on_progress)
+            media, incomplete = _decode(decoder, header, workers, deadline, on_progress)
         finally:
             for worker in workers.values():
                 worker.abandon()
     found = {}
     for analyzer in analyzers:
-        if analyzer in allowed:
-            found[analyzer.name] = _result(analyzer, workers, media, incomplete, detail)
-        else:
+        if analyzer not in allowed:
             message = "this deployment leaves biometrics out"
             found[analyzer.name] = _without_finding(analyzer, "skipped", "biometrics_off", message)
+        elif _listens(analyzer) and not media.audio.is_present:
+            message = "an audio stream without a sample" if header.has_audio else "no audio stream"
+            found[analyzer.name] = _without_finding(analyzer, "skipped", "no_audio_stream", f"the clip has {message}")
+        else:
+            found[analyzer.name] = _result(analyzer, workers, media, incomplete, detail)
         on_progress(analyzer.name, 1.0)
     signals = [worker.signal for worker in workers.values()]
     return Results(
@@ -127,6 +133,11 @@ def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
     return read | {needed for signal in read for needed in source_of(signal).needs}
 
 
+def _listens(analyzer: Analyzer) -> bool:
+    """Whether it finds nothing without sound."""
+    return any(issubclass(signal, SoundSignal) for signal in analyzer.requires)
+
+
 def _source(signal: type[Signal], client: InferenceClient | None, deadline: Deadline) -> Source[Any]:
     if signal in CPU_SOURCES:
         return CPU_SOURCES[signal]()
@@ -136,7 +147,11 @@ def _source(signal: type[Signal], client: InferenceClient | None, deadline: Dead
 
 
 def _decode(
-    decoder: Decoder, workers: Mapping[type[Signal], Worker], deadline: Deadline, on_progress: Progress
+    decoder: Decoder,
+    header: ClipHeader,
+    workers: Mapping[type[Signal], Worker],
+    deadline: Deadline,
+    on_progress: Progress,
 ) -> tuple[MediaFacts, str | None]:
     """Feed every piece of the clip to whoever consumes it, and wait for the signals.
 
@@ -145,14 +160,14 @@ def _decode(
     """
     reason = None
     for worker in workers.values():
-        worker.start(decoder.header)
+        worker.start(header)
     for part in decoder:
         for worker in workers.values():
             worker.offer(part, deadline)
         if isinstance(part, Window):
             part.release()
-        elif isinstance(part, FrameChunk) and decoder.header.stated_seconds:
-            on_progress("decode", min(1.0, float(part.times_seconds[-1]) / decoder.header.stated_seconds))
+        elif isinstance(part, FrameChunk) and header.stated_seconds:
+            on_progress("decode", min(1.0, float(part.times_seconds[-1]) / header.stated_seconds))
         if deadline.is_over:
             reason = "deadline_exceeded"
             break
@@ -181,12 +196,12 @@ def _result(
 ) -> AnalyzerResult[Any, Any]:
     """Run one analyzer on its signals, or say why it cannot run."""
     required = [workers[kind] for kind in analyzer.requires]
-    sources = [*required, *(workers[kind] for kind in analyzer.uses)]
+    sources = [*required, *(workers[kind] for kind in analyzer.uses if kind in workers)]
     if failed := next((worker for worker in required if worker.signal is None), None):
         assert failed.error is not None
         return _without_finding(analyzer, "failed", failed.error.code, str(failed.error), _timings(sources))
     signals = [worker.signal for worker in required if worker.signal is not None]
-    evidence = [_evidence(workers[kind]) for kind in analyzer.uses]
+    evidence = [_evidence(workers.get(kind)) for kind in analyzer.uses]
     began, cpu_began = time.monotonic(), time.thread_time()
     try:
         finding = analyzer.analyze(*signals, *evidence)
@@ -195,12 +210,14 @@ def _result(
         said = f"{type(error).__name__}: {error}"
         return _without_finding(analyzer, "failed", "internal_error", said, _timings(sources))
     read = [*signals, *(signal for signal in evidence if signal is not None)]
-    whole = incomplete is None
+    coverage = media.coverage
+    if _listens(analyzer) and media.audio.coverage is not None and media.audio.coverage < coverage:
+        incomplete, coverage = incomplete or "damaged_input", media.audio.coverage
     return AnalyzerResult(
         version=analyzer.version,
-        status="ok" if whole else "partial",
+        status="partial" if incomplete else "ok",
         reason=incomplete,
-        message=None if whole else f"{media.coverage:.0%} of the clip was analysed, {media.duration_seconds:.2f} s",
+        message=f"{coverage:.0%} of {media.duration_seconds:.2f} s was analysed" if incomplete else None,
         models=tuple(dict.fromkeys(model for signal in read for model in signal.models)),
         parameters={name: value for signal in read for name, value in source_of(type(signal)).parameters.items()}
         | dict(analyzer.parameters),
@@ -214,7 +231,7 @@ def _result(
             ),
         ),
         timings=_timings(sources, time.thread_time() - cpu_began, time.monotonic() - began),
-        coverage=media.coverage,
+        coverage=coverage,
         segments=numbered(analyzer.name, finding.segments),
         series=finding.full_series if detail == "full" and finding.full_series else finding.series,
         summary=finding.summary,
@@ -245,9 +262,10 @@ def _without_finding(
     )
 
 
-def _evidence(worker: Worker) -> Signal | None:
+def _evidence(worker: Worker | None) -> Signal | None:
     """The signal, unless it is absent or comes from an untrained model: that is evidence for nothing."""
-    return worker.signal if worker.signal is not None and not worker.signal.untrained_models else None
+    signal = worker.signal if worker else None
+    return signal if signal is not None and not signal.untrained_models else None
 
 
 def _untrained(signals: Iterable[Signal]) -> list[str]:

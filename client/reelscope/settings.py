@@ -103,7 +103,9 @@ class Profile:
     needs_gpu: bool = False
     """Whether some model of it runs on a GPU."""
     biometrics: bool = True
-    """Whether people's age, expression and gaze are analysed; if not, no model for them is served."""
+    """Whether people's age, expression, gaze and voice are analysed; if not, no model for them is served."""
+    short_sound_windows: bool = True
+    """Whether sounds are looked for in short windows as well: ten times the work of the long ones, for their times."""
 
 
 def _profiles() -> dict[str, Any]:
@@ -146,6 +148,7 @@ def profile(name: str, *, biometrics: bool | None = None) -> Profile:
         model_file=chosen["model_file"],
         models=tuple(sorted(models)),
         biometrics=judges,
+        short_sound_windows=chosen["short_sound_windows"],
         needs_gpu="KIND_GPU" in {table.get("instance_kind", chosen["instance_kind"]) for table in models.values()},
     )
 

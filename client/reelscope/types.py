@@ -88,6 +88,8 @@ class ClipHeader:
     """hlg or pq for HDR transfer functions, null for SDR."""
     has_audio: bool = False
     """Whether the clip has an audio stream; it may still turn out to be empty."""
+    short_sound_windows: bool = True
+    """Whether sounds are looked for in short windows as well, as the profile says."""
     stated_seconds: float | None = None
     """Duration of the video that the container states, else that its packets span; None when neither is known. A plan,
     never a clock."""
@@ -131,6 +133,8 @@ class AudioChunk:
     start_seconds: float
     """Time of the first sample, >= 0."""
     sample_rate_hz: int
+    channel_names: tuple[str, ...]
+    """FFmpeg's names of the channels: FL, FR, FC, LFE, BL, SL, ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -211,30 +210,13 @@ def test_a_truncated_clip_says_how_much_was_covered(tmp_path):
     assert facts.coverage == pytest.approx(len(frames) / 150, abs=0.01)
 
 
-def damaged(path, kind, start_seconds, count):
-    """Overwrite packets of one stream of an MP4."""
-    with av.open(str(path)) as container:
-        hit = [
-            packet
-            for packet in container.demux()
-            if packet.size and packet.stream.type == kind and float(packet.pts * packet.time_base) >= start_seconds
-        ][:count]
-        places = [(packet.pos, packet.size) for packet in hit]
-    data = bytearray(path.read_bytes())
-    for position, size in places:
-        data[position : position + size] = b"\xff" * size
-    other = path.with_name(f"{kind}-{count}.mp4")
-    other.write_bytes(data)
-    return other
-
-
 @pytest.mark.parametrize(
     ("kind", "count", "frames", "coverage", "damage"),
     [("audio", 15, 150, 1.0, None), ("video", 3, 147, 0.98, "damaged_input"), ("video", 60, 87, 0.6, "damaged_input")],
 )
 def test_damaged_packets_cost_themselves(tmp_path, kind, count, frames, coverage, damage):
     path = clips.write(tmp_path / "whole.mp4", clips.pan(1, 150), crf=20, tone=(0.0, 5.0))
-    with Decoder(damaged(path, kind, 2.0, count), Fraction(5), None) as decoder:
+    with Decoder(clips.damaged(path, kind, 2.0, count), Fraction(5), None) as decoder:
         decoded = sum(len(part.frames) for part in decoder if isinstance(part, FrameChunk))
         facts = decoder.facts()
     # Of a longer run of damaged packets the decoder conceals some.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -16,12 +17,13 @@ import clips
 from reelscope import pipeline, settings, worker
 from reelscope.analyzers.base import Analyzer, Finding, Series
 from reelscope.decode import Decoder
+from reelscope.decode.sound import SoundTrack
 from reelscope.errors import ModelUnavailable, UsageError
-from reelscope.signals import FrameColors, Shots
+from reelscope.signals import FrameColors, Shots, SoundSignal
 from reelscope.sources import CPU_SOURCES
 from reelscope.sources.base import Source
 from reelscope.sources.shots import ShotSource
-from reelscope.types import Deadline, FrameChunk, ModelProvenance
+from reelscope.types import Deadline, FrameChunk, ModelProvenance, MonoChunk
 
 
 @pytest.fixture(scope="module")
@@ -354,3 +356,81 @@ def test_progress_is_told(clip):
     told = {}
     run(clip, ["color_analysis", "cut_analysis"], on_progress=lambda stage, share: told.__setitem__(stage, share))
     assert told == {"decode": 1.0, "signals": 1.0, "color_analysis": 1.0, "cut_analysis": 1.0}
+
+
+class Level(Source[MonoChunk]):
+    """Loudest second of the sound, by its mean level."""
+
+    consumes = MonoChunk
+
+    def start(self, header):
+        self.levels = []
+
+    def push(self, part):
+        self.levels.append(float(np.abs(part.samples).mean()))
+
+    def finish(self, duration_seconds):
+        return Heard(
+            sampling="A16",
+            sample_count=len(self.levels),
+            duration_seconds=duration_seconds,
+            level=max(self.levels, default=0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard(SoundSignal):
+    level: float
+
+
+def listener(requires, uses=()):
+    def finding(*signals):
+        return Finding(segments=(), summary=SimpleNamespace(heard=signals[-1] is not None))
+
+    return Analyzer(
+        name="listener",
+        version="1",
+        title="listens",
+        requires=requires,
+        uses=uses,
+        data=type(None),
+        summary=object,
+        headline=str,
+        analyze=finding,
+    )
+
+
+@pytest.mark.parametrize("tone", [None, (0.0, 2.0)])
+def test_what_needs_sound_is_skipped_without_it(tmp_path, monkeypatch, tone):
+    monkeypatch.setitem(CPU_SOURCES, Heard, Level)
+    clip = clips.write(tmp_path / "a.mp4", clips.shots((30,), 60), tone=tone)
+    needs, uses = listener((Heard,)), replace(listener((Shots,), (Heard,)), name="sees")
+    found = run(clip, analyzers=(needs, uses)).analyzers
+    assert found["sees"].status == "ok"
+    if tone is None:
+        assert (found["listener"].status, found["listener"].reason) == ("skipped", "no_audio_stream")
+        assert found["listener"].coverage is found["listener"].summary is None
+        assert found["sees"].inputs.missing_inputs == ("heard",)
+    else:
+        assert found["listener"].status == "ok"
+        assert found["listener"].inputs.sampling == "A16"
+        assert found["sees"].inputs.missing_inputs == ()
+
+
+def test_an_audio_stream_without_a_sample_is_none(tmp_path, monkeypatch):
+    monkeypatch.setitem(CPU_SOURCES, Heard, Level)
+    monkeypatch.setattr(SoundTrack, "take", lambda self, frame, start: iter(()))
+    clip = clips.write(tmp_path / "a.mp4", clips.shots((30,), 60), tone=(0.0, 2.0))
+    found = run(clip, analyzers=(listener((Heard,)),)).analyzers["listener"]
+    assert (found.status, found.reason) == ("skipped", "no_audio_stream")
+    assert "without a sample" in found.message
+
+
+def test_damaged_sound_makes_what_listens_partial(tmp_path, monkeypatch):
+    monkeypatch.setitem(CPU_SOURCES, Heard, Level)
+    whole = clips.write(tmp_path / "a.mp4", clips.shots((30,), 60), tone=(0.0, 2.0))
+    path = clips.damaged(whole, "audio", 1.0, 10)
+    found = run(path, analyzers=(listener((Heard,)), replace(listener((Shots,)), name="sees"))).analyzers
+    assert (found["sees"].status, found["sees"].coverage) == ("ok", 1.0)
+    assert (found["listener"].status, found["listener"].reason) == ("partial", "damaged_input")
+    assert 0.8 < found["listener"].coverage < 1

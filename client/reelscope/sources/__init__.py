@@ -20,6 +20,10 @@ from reelscope.signals import (
     SceneLabels,
     Shots,
     Signal,
+    SoundTags,
+    SpeechActivity,
+    SpeechEmotions,
+    SpokenWords,
     TextRegions,
     VoiceAcoustics,
 )
@@ -38,8 +42,12 @@ from reelscope.sources.poses import PoseSource
 from reelscope.sources.quality import QualitySource
 from reelscope.sources.scene_labels import SceneLabelSource
 from reelscope.sources.shots import ShotSource
+from reelscope.sources.sound_tags import SoundTagSource
+from reelscope.sources.speech_activity import SpeechActivitySource
+from reelscope.sources.speech_emotions import SpeechEmotionSource
 from reelscope.sources.texts import TextSource
 from reelscope.sources.voice_acoustics import VoiceAcousticsSource
+from reelscope.sources.words import WordSource
 
 CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FaceAttributes: FaceAttributeSource,
@@ -62,6 +70,10 @@ ENSEMBLE_SOURCES: Mapping[type[Signal], type[AskingSource[Any]]] = {
     ObjectTracks: ObjectSource,
     Poses: PoseSource,
     SceneLabels: SceneLabelSource,
+    SoundTags: SoundTagSource,
+    SpeechActivity: SpeechActivitySource,
+    SpeechEmotions: SpeechEmotionSource,
+    SpokenWords: WordSource,
     TextRegions: TextSource,
 }
 """Signals that a Triton ensemble answers."""

@@ -15,7 +15,7 @@ from reelscope.settings import labels
 from reelscope.signals import CropEmbeddings, ObjectTracks, Parameter
 from reelscope.sources.base import sampling_name
 from reelscope.sources.embeddings import EMBEDDING_SIZE
-from reelscope.sources.ensemble import Asked, AskingSource
+from reelscope.sources.ensemble import Asked, WindowSource
 from reelscope.types import ClipHeader, TrackedWindow
 
 MIN_SIDE_PX = 32
@@ -32,7 +32,7 @@ PARAMETERS: dict[str, Parameter] = {
 }
 
 
-class CropSource(AskingSource[TrackedWindow]):
+class CropSource(WindowSource[TrackedWindow]):
     """Windows with their objects in, `CropEmbeddings` out."""
 
     consumes: ClassVar[type] = TrackedWindow
@@ -69,7 +69,7 @@ class CropSource(AskingSource[TrackedWindow]):
         about = times, part.track_ids[chosen], part.boxes_xyxy[chosen].clip(0, 1)
         self.ask(part.window, int(rows.max()) + 1, inputs, about)
 
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Keep the answers about one window."""
         times, ids, boxes = asked.about
         self._times.append(times)

@@ -31,7 +31,7 @@ class EmbeddingSource(EnsembleSource):
         self._embeddings = [np.empty((0, EMBEDDING_SIZE), np.float32)]
         self._probabilities = [np.empty((0, len(self._labels)), np.float32)]
 
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Keep the answers to one window."""
         self._times.append(asked.times_seconds)
         self._embeddings.append(answer["embedding"])

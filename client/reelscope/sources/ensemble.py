@@ -1,4 +1,4 @@
-"""Base of the sources that ask Triton: a few windows in flight, answers consumed in order, provenance collected."""
+"""Bases of the sources that ask Triton: a few calls in flight, answers consumed in order, provenance collected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reelscope.sources.base import Source, sampling_name
 from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
 
 IN_FLIGHT = 2
-"""Windows asked for and not yet answered: the server works on one while the other's answer is being used."""
+"""Calls not yet answered: the server works on one while the other's answer is being used."""
 CALL_SECONDS = 120.0
 """Longest that one call may take; a cold GPU compiles for a minute."""
 
@@ -27,7 +27,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The frames of one window that an ensemble was asked about, in time order; valid while `consume` runs."""
+    """The frames of one window that an ensemble was asked about, in time order; valid while `consume_frames` runs."""
 
     window: Window
     times_seconds: NDArray[np.float64]
@@ -48,15 +48,13 @@ class Asked:
 
 
 class AskingSource(Source[Part], Generic[Part]):
-    """Asks one ensemble about frames of windows; subclasses say about which, and consume the answers."""
+    """Asks one ensemble, and consumes its answers in the order of the calls."""
 
     patience_seconds: ClassVar[float] = IN_FLIGHT * CALL_SECONDS + 60
     ensemble: str
     networks: tuple[str, ...]
     """Models whose provenance the ensemble reports as outputs `<model>_provenance`."""
     outputs: tuple[str, ...]
-    by_frame: ClassVar[bool] = True
-    """Whether every output has one row per frame; if not, the answer's rows stay as they come."""
 
     def __init__(self, client: InferenceClient, deadline: Deadline) -> None:
         """Ask through `client`, within `deadline`."""
@@ -65,8 +63,81 @@ class AskingSource(Source[Part], Generic[Part]):
 
     def start(self, header: ClipHeader) -> None:
         """Begin with nothing asked."""
-        self._pending: deque[tuple[Asked, PendingAnswer]] = deque()
+        self._pending: deque[tuple[Any, PendingAnswer]] = deque()
         self._provenances: dict[str, dict[bytes, ModelProvenance]] = {network: {} for network in self.networks}
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Outputs to ask for: the source's own, and who answered."""
+        return (*self.outputs, *(f"{network}_provenance" for network in self.networks))
+
+    def ask_about(self, inputs: Mapping[str, NDArray[Any]], about: Any) -> None:
+        """Ask about arrays, which are sent inside the request; consume the oldest answer when enough are under way.
+
+        Args:
+            inputs: every input of the ensemble, by name.
+            about: given to `consume`.
+        """
+        self.make_room()
+        seconds = self._deadline.remaining(CALL_SECONDS)
+        self.expect(about, self._client.ask(self.ensemble, inputs, self.wanted, seconds))
+
+    def make_room(self) -> None:
+        """Consume the oldest answer if enough are under way."""
+        if len(self._pending) == IN_FLIGHT:
+            self._consume_oldest()
+
+    def expect(self, about: Any, answer: PendingAnswer) -> None:
+        """Remember a call that is under way."""
+        self._pending.append((about, answer))
+
+    def drain(self) -> None:
+        """Consume every answer that is still under way."""
+        while self._pending:
+            self._consume_oldest()
+
+    def close(self) -> None:
+        """Cancel what is under way and give back what it was about."""
+        while self._pending:
+            about, answer = self._pending.popleft()
+            answer.cancel()
+            self.release(about)
+
+    def models(self, *networks: str) -> tuple[ModelProvenance, ...]:
+        """Models that answered, of these networks or of all: one each, or more when one was rolled in mid-clip."""
+        return tuple(model for name in networks or self.networks for model in self._provenances[name].values())
+
+    def release(self, about: Any) -> None:
+        """Give back what a call was about; called when its answer was consumed or is not wanted any more."""
+
+    @abstractmethod
+    def consume(self, about: Any, answer: dict[str, NDArray[Any]]) -> None:
+        """Use the answer to one call."""
+
+    def _consume_oldest(self) -> None:
+        about, pending = self._pending[0]
+        began = time.monotonic()
+        try:
+            answer = pending.result()
+        except DeadlineExceeded as error:
+            raise ModelUnavailable(f"{self.ensemble} did not answer in time: {error}") from error
+        self.inference_seconds += time.monotonic() - began
+        self._pending.popleft()
+        try:
+            for network, known in self._provenances.items():
+                for text in np.unique(answer.pop(f"{network}_provenance")):
+                    if text not in known:
+                        known[text] = self._client.provenance(text, network, self.ensemble)
+            self.consume(about, answer)
+        finally:
+            self.release(about)
+
+
+class WindowSource(AskingSource[Part], Generic[Part]):
+    """Asks about frames of windows, which stay in memory until the answer has been consumed."""
+
+    by_frame: ClassVar[bool] = True
+    """Whether every output has one row per frame; if not, the answer's rows stay as they come."""
 
     def ask(
         self,
@@ -81,69 +152,36 @@ class AskingSource(Source[Part], Generic[Part]):
             window: kept until the answer has been consumed.
             row_count: frames to send, >= 1.
             inputs: further inputs of the ensemble, by name.
-            about: given to `consume` as `Asked.about`.
+            about: given to `consume_frames` as `Asked.about`.
         """
-        if len(self._pending) == IN_FLIGHT:
-            self._consume_oldest()
+        self.make_room()
+        seconds = self._deadline.remaining(CALL_SECONDS)
         window.retain()
         try:
-            answer = self._client.submit(
-                self.ensemble,
-                window.buffer,
-                row_count,
-                (*self.outputs, *(f"{network}_provenance" for network in self.networks)),
-                self._deadline.remaining(CALL_SECONDS),
-                inputs or {},
-            )
+            answer = self._client.submit(self.ensemble, window.buffer, row_count, self.wanted, seconds, inputs or {})
         except BaseException:
             window.release()
             raise
         times = np.array(window.times_seconds[:row_count])
         order = np.argsort(times)
-        self._pending.append((Asked(window, times[order], order, about), answer))
+        self.expect(Asked(window, times[order], order, about), answer)
 
-    def drain(self) -> None:
-        """Consume every answer that is still under way."""
-        while self._pending:
-            self._consume_oldest()
+    def release(self, about: Asked) -> None:
+        """Give the window back."""
+        about.window.release()
 
-    def close(self) -> None:
-        """Cancel what is under way and give the windows back."""
-        while self._pending:
-            asked, answer = self._pending.popleft()
-            answer.cancel()
-            asked.window.release()
-
-    def models(self, *networks: str) -> tuple[ModelProvenance, ...]:
-        """Models that answered, of these networks or of all: one each, or more when one was rolled in mid-clip."""
-        return tuple(model for name in networks or self.networks for model in self._provenances[name].values())
+    def consume(self, about: Asked, answer: dict[str, NDArray[Any]]) -> None:
+        """Bring the rows into time order."""
+        if self.by_frame:
+            answer = {name: rows[about.rows] for name, rows in answer.items()}
+        self.consume_frames(about, answer)
 
     @abstractmethod
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Use the answer to one request; with `by_frame`, its rows are in the order of `asked`."""
 
-    def _consume_oldest(self) -> None:
-        asked, pending = self._pending[0]
-        began = time.monotonic()
-        try:
-            answer = pending.result()
-        except DeadlineExceeded as error:
-            raise ModelUnavailable(f"{self.ensemble} did not answer in time: {error}") from error
-        self.inference_seconds += time.monotonic() - began
-        self._pending.popleft()
-        try:
-            for network, known in self._provenances.items():
-                for text in np.unique(answer.pop(f"{network}_provenance")):
-                    if text not in known:
-                        known[text] = self._client.provenance(text, network, self.ensemble)
-            if self.by_frame:
-                answer = {name: rows[asked.rows] for name, rows in answer.items()}
-            self.consume(asked, answer)
-        finally:
-            asked.window.release()
 
-
-class EnsembleSource(AskingSource[Window]):
+class EnsembleSource(WindowSource[Window]):
     """Asks one ensemble about the frames of one rate in every window."""
 
     consumes: ClassVar[type] = Window

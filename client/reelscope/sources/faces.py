@@ -91,7 +91,7 @@ class FaceSource(EnsembleSource):
         self._scores = [np.empty(0)]
         self._keypoints = [np.empty((0, 5, 2))]
 
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Track the faces of one window; its frames come in time order."""
         self._height_px, self._width_px = asked.window.buffer.array.shape[1:3]
         if "frame_index" in answer:

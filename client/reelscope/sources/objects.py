@@ -37,7 +37,7 @@ class ObjectSource(EnsembleSource):
         self._times: list[float] = []
         self._rows: list[NDArray[np.float64]] = []
 
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Track the detections of one window; its frames come in time order."""
         first = len(self._times)
         for row, time in enumerate(asked.times_seconds):

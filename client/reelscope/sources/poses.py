@@ -36,7 +36,7 @@ class PoseSource(EnsembleSource):
         self._scores = [np.empty(0)]
         self._keypoints = [np.empty((0, len(KEYPOINTS), 3))]
 
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Keep the people of one window; its frames come in time order."""
         for row, time in enumerate(asked.times_seconds):
             count = int(answer["count"][row, 0])

@@ -54,7 +54,7 @@ class SceneLabelSource(EnsembleSource):
         self._runs: list[tuple[NDArray[np.uint8], NDArray[np.int32]]] = []
         self._energies: list[tuple[float, float]] = []
 
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Code the label maps of one window, and measure its frames with them."""
         self._times.append(asked.times_seconds)
         self._areas.append(answer["areas"])

@@ -34,7 +34,7 @@ class TextSource(EnsembleSource):
         self._confidences = [np.empty(0)]
         self._contrasts: list[float] = []
 
-    def consume(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
+    def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Keep the lines of one window, and measure them while its pixels are there."""
         texts = [_cleaned(text) for text in answer["texts"].ravel()]
         kept = np.array([bool(text) for text in texts], bool)

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from reelscope.decode.changes import AbruptChanges
-from reelscope.signals import FrameEmbeddings, Shot, Shots, Transition
+from reelscope.signals import FrameEmbeddings, Shot, Shots, SpokenWords, Transition, Word
 from reelscope.types import ClipHeader, FrameChunk, ModelProvenance, Window
 
 
@@ -125,4 +125,30 @@ def embedded(
             [np.broadcast_to(column, count) for column in columns.values()], np.float32
         ).T.reshape(count, len(columns)),
         labels=tuple(columns),
+    )
+
+
+def said(text: str, start_seconds: float, end_seconds: float) -> SpokenWords:
+    """Words that share the time evenly, as a trained model would have heard them."""
+    texts = text.split()
+    edges = np.linspace(start_seconds, end_seconds, len(texts) + 1).tolist()
+    return SpokenWords(
+        sampling="A16",
+        sample_count=16_000,
+        models=(replace(PROVENANCE, name="speech_whisper"),),
+        duration_seconds=10.0,
+        words=tuple(
+            Word(
+                text=each,
+                start_seconds=edges[k],
+                end_seconds=edges[k + 1],
+                probability=0.9,
+                utterance=0,
+                syllable_count=None,
+            )
+            for k, each in enumerate(texts)
+        ),
+        utterances=(),
+        language="en",
+        language_probability=0.99,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from feeding import PROVENANCE
+from feeding import PROVENANCE, said
 from reading import PORTRAIT, Seen, read, shown, together
 
 from reelscope.analyzers import product_detection
@@ -22,6 +22,10 @@ CLASSES = labels("object_yolov8")
 FPS, DURATION = 5.0, 6.0
 CUP_BOX = (0.3, 0.4, 0.7, 0.8)
 NAMES = ("cup or mug", "perfume bottle", "handbag", "not: a person", "not: a plain texture")
+
+
+def find(objects, crops=None, regions=None, spoken=None):
+    return product_detection.analyze(objects, crops, regions, spoken)
 
 
 def tracks(*objects, trained=True, duration=DURATION):
@@ -72,7 +76,7 @@ def read_at(seen_at, **options):
 
 def test_a_cup_by_its_looks():
     objects = tracks(("cup", CUP_BOX, 1, 4))
-    finding = product_detection.analyze(objects, looks((0, (0.7, 0.1, 0.1, 0.05, 0.05))), None)
+    finding = find(objects, looks((0, (0.7, 0.1, 0.1, 0.05, 0.05))), None)
     (cup,) = finding.segments
     assert (cup.label, cup.score, cup.track_id) == ("cup or mug", pytest.approx(0.7), "object-1")
     assert (cup.start_seconds, cup.end_seconds) == (1, 4)
@@ -90,7 +94,7 @@ def test_a_cup_by_its_looks():
 
 def test_looks_are_averaged_over_the_crops_of_a_track():
     crops = looks((0, (0.9, 0, 0, 0.1, 0)), (0, (0.5, 0, 0, 0.5, 0)), (7, (0, 0, 0, 1, 0)))
-    (cup,) = product_detection.analyze(tracks(("vase", CUP_BOX, 0, 6)), crops, None).segments
+    (cup,) = find(tracks(("vase", CUP_BOX, 0, 6)), crops, None).segments
     assert cup.score == pytest.approx(0.7)
 
 
@@ -106,13 +110,13 @@ def test_looks_are_averaged_over_the_crops_of_a_track():
     ],
 )
 def test_rejects_and_margin(label, given, expected):
-    finding = product_detection.analyze(tracks((label, CUP_BOX, 0, 6)), looks((0, given)), None)
+    finding = find(tracks((label, CUP_BOX, 0, 6)), looks((0, given)), None)
     found = [(s.data.category.label, s.data.category.source) for s in finding.segments]
     assert found == ([expected] if expected else [])
 
 
 def test_without_clip_the_detector_names_the_category():
-    finding = product_detection.analyze(tracks(("bottle", CUP_BOX, 0, 6), ("couch", CUP_BOX, 0, 6)), None, None)
+    finding = find(tracks(("bottle", CUP_BOX, 0, 6), ("couch", CUP_BOX, 0, 6)), None, None)
     (bottle,) = finding.segments
     assert (bottle.data.category.label, bottle.data.category.source) == ("bottle", "detector")
     assert bottle.data.category.probability == pytest.approx(0.8)
@@ -124,13 +128,13 @@ def test_a_track_that_clip_did_not_see_and_labels_without_products():
     crops = looks((5, (0, 0, 0, 1, 0)))
     other = replace(crops, labels=tuple(f"setting/{k}" for k in range(7)), track_ids=np.zeros(1, np.int64))
     for each in (crops, other):
-        (cup,) = product_detection.analyze(tracks(("cup", CUP_BOX, 0, 6)), each, None).segments
+        (cup,) = find(tracks(("cup", CUP_BOX, 0, 6)), each, None).segments
         assert (cup.data.category.source, cup.data.candidates) == ("detector", None)
 
 
 @pytest.mark.parametrize("start", [2.0, 2.1, 2.3])
 def test_acme_is_read(start):
-    finding = product_detection.analyze(tracks(), None, read_at(shown("ACME", (0.2, 0.2, 0.7, 0.28), start, start + 2)))
+    finding = find(tracks(), None, read_at(shown("ACME", (0.2, 0.2, 0.7, 0.28), start, start + 2)))
     (acme,) = finding.segments
     assert (acme.data.brand.name, acme.data.brand.source) == ("Acme", "ocr")
     assert (acme.data.category, acme.track_id, acme.data.printed_text) == (None, None, None)
@@ -146,9 +150,7 @@ def test_a_brand_on_a_product_is_its_brand():
     on_cup = shown("Nespresso", (0.4, 0.55, 0.6, 0.6), 2, 4)
     elsewhere = shown("since 1990", (0.4, 0.9, 0.6, 0.95), 2, 4)
     plain = shown("best coffee", (0.4, 0.65, 0.6, 0.7), 2, 4)
-    finding = product_detection.analyze(
-        tracks(("cup", CUP_BOX, 0, 6)), None, read_at(together(on_cup, elsewhere, plain))
-    )
+    finding = find(tracks(("cup", CUP_BOX, 0, 6)), None, read_at(together(on_cup, elsewhere, plain)))
     cup, written = finding.segments
     assert (cup.data.brand.name, cup.data.brand.source) == ("Nespresso", "ocr")
     assert cup.data.printed_text == ("Nespresso", "best coffee"), "what is on it and no brand is passed on"
@@ -161,7 +163,7 @@ def test_a_brand_on_a_product_is_its_brand():
 
 def test_text_beside_a_product_is_not_on_it():
     gone = shown("NIKE", (0.4, 0.55, 0.6, 0.6), 4, 6)
-    finding = product_detection.analyze(tracks(("cup", CUP_BOX, 0, 2)), None, read_at(gone))
+    finding = find(tracks(("cup", CUP_BOX, 0, 2)), None, read_at(gone))
     cup, nike = finding.segments
     assert (cup.data.brand, cup.data.printed_text) == (None, ())
     assert (nike.data.brand.name, nike.track_id) == ("Nike", None)
@@ -170,13 +172,36 @@ def test_text_beside_a_product_is_not_on_it():
 def test_co_mention_is_true_or_unknown():
     def with_text(text, start=1, end=3):
         regions = read_at(shown(text, (0.1, 0.1, 0.9, 0.15), start, end))
-        return product_detection.analyze(tracks(("cup", CUP_BOX, 0, 3)), None, regions).segments[0].data.co_mention
+        return find(tracks(("cup", CUP_BOX, 0, 3)), None, regions).segments[0].data.co_mention
 
     assert with_text("my favourite CUP!") is True
     assert with_text("two cups a day") is True
     assert with_text("my favourite mug") is None
     assert with_text("cupboard") is None
     assert with_text("my favourite cup", 4, 6) is None, "not at the same time"
+
+
+def test_what_is_said_mentions_too():
+    def mention(text, start=1.0, end=2.0):
+        spoken = said(text, start, end)
+        return find(tracks(("cup", CUP_BOX, 0, 3)), None, None, spoken).segments[0].data.co_mention
+
+    assert mention("This cup, I love it.") is True
+    assert mention("Look at this cat.") is False, "a transcript tells that it is not"
+    assert mention("This cup, I love it.", 5, 6) is False
+
+
+def test_a_brand_that_is_spoken_of_is_that_of_the_only_product_in_view():
+    objects = tracks(("cup", CUP_BOX, 0, 3), ("bottle", CUP_BOX, 2, 6))
+    spoken = said("I only drink Nespresso, you know.", 0.0, 1.8)
+    cup, bottle = find(objects, None, None, spoken).segments
+    assert (cup.data.brand.name, cup.data.brand.source) == ("Nespresso", "speech")
+    assert bottle.data.brand is None
+    both = find(objects, None, None, said("Nespresso", 2.2, 2.8)).segments
+    assert [segment.data.brand for segment in both] == [None, None], "two are in view"
+    on_it = read_at(shown("NIKE", (0.4, 0.55, 0.6, 0.6), 0, 2))
+    cup = find(tracks(("cup", CUP_BOX, 0, 3)), None, on_it, said("Nespresso", 1, 2)).segments[0]
+    assert cup.data.brand.source == "ocr"
 
 
 @pytest.mark.parametrize(
@@ -213,13 +238,13 @@ def test_every_brand_is_found_as_it_is_written():
 def test_misread_letters_of_a_brand_are_outvoted():
     rng = random.Random(1)
     regions = read_at(lambda time: [Seen(rng.choice(["ACME", "ACME", "4CME"]), (0.2, 0.2, 0.7, 0.28), 0.8)])
-    (acme,) = product_detection.analyze(tracks(), None, regions).segments
+    (acme,) = find(tracks(), None, regions).segments
     assert acme.label == "Acme"
 
 
 def test_two_of_a_kind_count_together():
     objects = tracks(("cup", CUP_BOX, 0, 2), ("cup", (0, 0, 0.5, 0.5), 1, 4), ("book", CUP_BOX, 4, 6))
-    summary = product_detection.analyze(objects, None, None).summary
+    summary = find(objects, None, None).summary
     assert [(product.category, product.in_first_3s) for product in summary.products] == [("cup", True), ("book", False)]
     cups, books = summary.products
     assert cups.screen_time_seconds == pytest.approx(4)
@@ -233,28 +258,28 @@ def test_two_of_a_kind_count_together():
 def test_a_flipped_twin_tells_the_same():
     objects = tracks(("cup", (0.1, 0.2, 0.4, 0.6), 0, 3))
     mirrored = replace(objects, boxes_xyxy=(objects.boxes_xyxy * (-1, 1, -1, 1) + (1, 0, 1, 0))[:, [2, 1, 0, 3]])
-    plain, twin = (product_detection.analyze(each, None, None) for each in (objects, mirrored))
+    plain, twin = (find(each, None, None) for each in (objects, mirrored))
     assert plain.segments[0].data.area_percent == pytest.approx(twin.segments[0].data.area_percent)
     assert plain.summary.screen_time_seconds == twin.summary.screen_time_seconds
 
 
 def test_nothing_and_a_single_frame():
-    finding = product_detection.analyze(tracks(), looks(), read_at(lambda time: []))
+    finding = find(tracks(), looks(), read_at(lambda time: []))
     assert finding.segments == ()
     assert finding.summary == product_detection.ProductSummary(
         products=(), screen_time_seconds=0, first_seen_seconds=None, in_first_3s=False, share_of_screen=0
     )
     assert product_detection.headline(finding.summary) == "no product"
     nothing_decoded = tracks(duration=0.0)
-    assert product_detection.analyze(nothing_decoded, None, None).summary.share_of_screen == 0
-    one = product_detection.analyze(tracks(("cup", CUP_BOX, 0, 1), duration=1 / 30), None, None)
+    assert find(nothing_decoded, None, None).summary.share_of_screen == 0
+    one = find(tracks(("cup", CUP_BOX, 0, 1), duration=1 / 30), None, None)
     assert one.summary.screen_time_seconds == pytest.approx(1 / 30)
     assert one.summary.share_of_screen == pytest.approx(0.16)
 
 
 def test_a_random_detector_claims_nothing():
     objects = tracks(("cup", CUP_BOX, 0, 6), trained=False)
-    finding = product_detection.analyze(objects, None, read_at(shown("ACME", (0.2, 0.2, 0.7, 0.28), 2, 4)))
+    finding = find(objects, None, read_at(shown("ACME", (0.2, 0.2, 0.7, 0.28), 2, 4)))
     assert [segment.label for segment in finding.segments] == ["Acme"], "what is read is evidence of its own"
     assert set(dataclasses.asdict(finding.summary).values()) == {None}
     assert "nothing is claimed" in product_detection.headline(finding.summary)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from feeding import cut, measure
+from feeding import cut, measure, said
 from hypothesis import given
 from hypothesis import strategies as st
 from reading import PORTRAIT, Seen, read, shown, together
@@ -30,8 +30,8 @@ LOW = (0.2, 0.7, 0.8, 0.75)
 CORNER = (0.04, 0.03, 0.24, 0.06)
 
 
-def find(seen_at, duration=6.0, *, shots=None, flow=None, **options):
-    return text_overlay.analyze(read(seen_at, duration, **options), shots, flow)
+def find(seen_at, duration=6.0, *, shots=None, flow=None, spoken=None, **options):
+    return text_overlay.analyze(read(seen_at, duration, **options), shots, flow, spoken)
 
 
 def roles(finding):
@@ -374,7 +374,7 @@ def test_height_is_measured_across_the_text():
     """Letters that climb at 90 degrees in a portrait frame: as high as the box is wide."""
     regions = read(shown("CLIMBING", (0.4, 0.2, 0.49, 0.6), 0, 9), 2.0)
     turned = dataclasses.replace(regions, quads=np.roll(regions.quads, 1, axis=1))
-    (line,) = text_overlay.analyze(turned, None, None).segments
+    (line,) = text_overlay.analyze(turned, None, None, None).segments
     assert line.data.height_percent == pytest.approx(100 * 0.09 / PORTRAIT)
 
 
@@ -420,7 +420,7 @@ def test_five_thousand_characters(line_count):
 
     regions = read(at, 10.0)
     began = time.perf_counter()
-    finding = text_overlay.analyze(regions, None, None)
+    finding = text_overlay.analyze(regions, None, None, None)
     assert time.perf_counter() - began < 1
     assert finding.summary.line_count == line_count
     assert edit_ratio(finding.summary.full_text.replace("\n", " "), page) > 0.98
@@ -458,3 +458,27 @@ def _by_the_table(first: str, second: str) -> int:
 def test_edit_distance(first, second):
     assert edit_distance(first, second) == _by_the_table(first, second)
     assert 0 <= edit_ratio(first, second) <= 1
+
+
+def test_captions_are_what_is_said():
+    spoken = said("Look at this cat, it makes my mornings better.", 1.0, 4.0)
+    lines = together(
+        shown("LOOK AT", MIDDLE, 0.8, 2.0),
+        shown("THlS CAT", LOW, 0.8, 2.0),
+        shown("SAVE 20%", TOP, 0.8, 2.0),
+    )
+    found = find(lines, spoken=spoken)
+    assert roles(found)["LOOK AT"] == "caption", "even where it opens the clip, as a title would"
+    assert roles(found)["SAVE 20%"] == "title"
+    assert text_overlay.NO_TRANSCRIPT not in found.warnings
+    late = find(together(shown("LOOK AT", MIDDLE, 4.5, 5.5), shown("HELLO", TOP, 0, 1)), spoken=spoken)
+    assert roles(late)["LOOK AT"] != "caption", "not at that time"
+    assert roles(find(shown("TAP THE LINK", MIDDLE, 2, 4), spoken=said("Tap the link!", 2, 3)))["TAP THE LINK"] == "cta"
+
+
+def test_six_words_in_ten_make_a_caption():
+    spoken = said("one two three four five six seven", 1.0, 4.0)
+    others = shown("HELLO", TOP, 0, 1)
+    for text, role in (("one two three x y", "caption"), ("one two x y z", None)):
+        found = find(together(others, shown("first", LOW, 0, 0.8), shown(text, LOW, 1.0, 4.0)), spoken=spoken)
+        assert roles(found)[text] == role

@@ -6,14 +6,15 @@ the first is that of its category, of the second the reader's confidence.
 - Category: CLIP's for the object's crops, or the detector's; `source` says which (`product_categories`). People are no
   products.
 - Brand: a name of `brands` in the text, misread letters allowed for. Text in an object's box without such a name is
-  passed on as printed on it, and no brand is claimed. Two further sources wait: likeness to a picture of the product
-  (exemplars cannot be given yet) and speech (no transcript is made yet).
+  passed on as printed on it, and no brand is claimed. A brand that is spoken of while one single product is in view is
+  that product's, where none is read on it. A further source waits: likeness to a picture of the product (exemplars
+  cannot be given yet).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from reelscope.analyzers.brands import MIN_EDIT_RATIO, brand_in
 from reelscope.analyzers.calls_to_action import words
 from reelscope.analyzers.product_categories import BEST, MARGIN, Candidate, Category, candidates_of, category_of
 from reelscope.analyzers.text_lines import Line, covered_seconds
-from reelscope.signals import CropEmbeddings, ObjectTracks, Parameter, TextRegions, Track
+from reelscope.signals import CropEmbeddings, ObjectTracks, Parameter, SpokenWords, TextRegions, Track
 
 FIRST_SECONDS = 3.0
 ON_PRODUCT_RATIO = 0.5
@@ -47,7 +48,7 @@ class Brand:
     name: str
     """As in the list of known brands."""
     source: Literal["ocr", "exemplar", "speech"]
-    """ocr: read in the picture. The others are not given yet: there are neither exemplars nor a transcript."""
+    """ocr: read in the picture; speech: said while nothing else is in view. There are no exemplars yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,8 @@ class ProductData:
     area_percent: float
     """Mean area of its box, or of the line, percent of the frame."""
     co_mention: bool | None
-    """True when text on screen at the same time names the category; null otherwise: it may be spoken of, which only a
-    transcript could tell."""
+    """Whether text on screen, or speech, names the category while it is in view; null where no text does and nothing
+    tells what is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +116,19 @@ class _Shown:
 
 
 def analyze(
-    objects: ObjectTracks, crops: CropEmbeddings | None, regions: TextRegions | None
+    objects: ObjectTracks, crops: CropEmbeddings | None, regions: TextRegions | None, spoken: SpokenWords | None
 ) -> Finding[ProductData, ProductSummary]:
-    """Find products among the tracks, and brands in the text; the tracks of random weights are none."""
+    """Find products among the tracks, and brands in text and speech; the tracks of random weights are none."""
     lines = text_lines.lines_of(regions, None) if regions else None
     shown: list[_Shown] = []
     carriers: dict[Line, str] = {}
     for track, rows in () if objects.untrained_models else objects.tracks():
-        product = _product(track, rows, objects, crops, regions, lines)
+        product = _product(track, rows, objects, crops, regions, lines, spoken)
         if product:
             shown.append(product)
             carriers |= dict.fromkeys(_lines_on(rows, objects, regions, lines or ()), track.id)
+    if spoken:
+        shown = [_with_spoken_brand(product, shown, spoken) for product in shown]
     for line in lines or ():
         if regions and (name := brand_in(line.text)):
             shown.append(_brand(line, name, carriers.get(line), regions))
@@ -139,6 +142,7 @@ def _product(
     crops: CropEmbeddings | None,
     regions: TextRegions | None,
     lines: Sequence[Line] | None,
+    spoken: SpokenWords | None,
 ) -> _Shown | None:
     candidates = candidates_of(int(objects.track_ids[rows[0]]), crops) if crops else None
     category = category_of(track, float(objects.scores[rows].mean()), candidates)
@@ -161,7 +165,7 @@ def _product(
             brand=Brand(name=brand, source="ocr") if brand else None,
             printed_text=tuple(line.text for line in printed) if lines is not None else None,
             area_percent=100 * float((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).mean()),
-            co_mention=True if any(_names(line, category.label, track) for line in lines or ()) else None,
+            co_mention=_is_mentioned(category.label, track, lines or (), spoken),
         ),
     )
     return _Shown(segment, tuple(zip(times.tolist(), ends.tolist(), strict=True)))
@@ -186,13 +190,34 @@ def _lines_on(
     return found
 
 
-def _names(line: Line, label: str, track: Track) -> bool:
-    """Whether a line that is there at the same time as the track names its category: one of "cup or mug"."""
-    if min(line.end_seconds, track.end_seconds) <= max(line.start_seconds, track.start_seconds):
-        return False
-    said = f" {' '.join(words(line.text))} "
+def _is_mentioned(label: str, track: Track, lines: Sequence[Line], spoken: SpokenWords | None) -> bool | None:
+    """Whether something that is written or said while the track is there names its category: one of "cup or mug"."""
+    start, end = track.start_seconds, track.end_seconds
+    said = [line.text for line in lines if min(line.end_seconds, end) > max(line.start_seconds, start)]
+    if spoken:
+        said.append(" ".join(word.text for word in spoken.between(start, end)))
     names = [" ".join(words(name)) for name in label.split(" or ")]
-    return any(f" {name}{ending} " in said for name in names for ending in ("", "s"))
+    texts = [f" {' '.join(words(text))} " for text in said]
+    if any(f" {name}{ending} " in text for text in texts for name in names for ending in ("", "s")):
+        return True
+    return False if spoken else None
+
+
+def _with_spoken_brand(product: _Shown, products: Sequence[_Shown], spoken: SpokenWords) -> _Shown:
+    """The product with the brand that is named while it alone is in view, where none is read on it."""
+    segment = product.segment
+    others = [other.segment for other in products if other is not product]
+    alone = " ".join(
+        word.text
+        for word in spoken.between(segment.start_seconds, segment.end_seconds)
+        if not any(
+            other.start_seconds < word.end_seconds and word.start_seconds < other.end_seconds for other in others
+        )
+    )
+    if segment.data.brand or not (name := brand_in(alone)):
+        return product
+    data = replace(segment.data, brand=Brand(name=name, source="speech"))
+    return replace(product, segment=replace(segment, data=data))
 
 
 def _brand(line: Line, name: str, track_id: str | None, regions: TextRegions) -> _Shown:
@@ -269,10 +294,10 @@ def headline(summary: ProductSummary) -> str:
 
 ANALYZER = Analyzer(
     name="product_detection",
-    version="1",
+    version="2",
     title="which products and brands are shown, when, how large",
     requires=(ObjectTracks,),
-    uses=(CropEmbeddings, TextRegions),
+    uses=(CropEmbeddings, TextRegions, SpokenWords),
     data=ProductData,
     summary=ProductSummary,
     headline=headline,

@@ -19,7 +19,7 @@ from reelscope.analyzers.measured import median
 from reelscope.analyzers.picture_motion import PictureMotion
 from reelscope.analyzers.text_lines import Line
 from reelscope.analyzers.text_roles import Role
-from reelscope.signals import PointFlow, Shots, TextRegions
+from reelscope.signals import PointFlow, Shots, SpokenWords, TextRegions
 
 Quad = tuple[float, float, float, float, float, float, float, float]
 
@@ -49,7 +49,8 @@ class TextData:
     safe_zone_ok: bool | None
     """Whether the player's controls leave all of it free; null unless the frame is 9:16."""
     role: Role | None
-    """title, cta, watermark or scene_text; null for another line, which may be a caption: that needs a transcript."""
+    """title, cta, caption, watermark or scene_text; null for another line. Captions are told by what is said: without a
+    transcript such a line has no role."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +81,13 @@ class TextSummary:
     """Calls to action, in order."""
 
 
-def analyze(regions: TextRegions, shots: Shots | None, flow: PointFlow | None) -> Finding[TextData, TextSummary]:
-    """Link the lines and describe each; lines are recognised as filmed only where the camera's motion is known."""
+def analyze(
+    regions: TextRegions, shots: Shots | None, flow: PointFlow | None, spoken: SpokenWords | None
+) -> Finding[TextData, TextSummary]:
+    """Link the lines and describe each.
+
+    Lines are recognised as filmed only where the camera's motion is known, as captions only where the words are.
+    """
     motion = PictureMotion(flow, shots) if flow else None
     lines = text_lines.lines_of(regions, motion)
     if regions.untrained_models:
@@ -94,11 +100,11 @@ def analyze(regions: TextRegions, shots: Shots | None, flow: PointFlow | None) -
             cta=None,
         )
         return Finding(segments=tuple(_segment(line, None, regions) for line in lines), summary=nothing)
-    roles = text_roles.roles_of(lines, regions, motion)
+    roles = text_roles.roles_of(lines, regions, motion, spoken)
     return Finding(
         segments=tuple(_segment(line, role, regions) for line, role in zip(lines, roles, strict=True)),
         summary=_summary(lines, roles, regions),
-        warnings=(NO_TRANSCRIPT,) if None in roles else (),
+        warnings=(NO_TRANSCRIPT,) if spoken is None and None in roles else (),
     )
 
 
@@ -167,10 +173,10 @@ def headline(summary: TextSummary) -> str:
 
 ANALYZER = Analyzer(
     name="text_overlay",
-    version="1",
+    version="2",
     title="what can be read, when, where, how well",
     requires=(TextRegions,),
-    uses=(Shots, PointFlow),
+    uses=(Shots, PointFlow, SpokenWords),
     data=TextData,
     summary=TextSummary,
     headline=headline,

@@ -5,25 +5,26 @@ The first that fits, in this order:
 - watermark: in a corner, it or lines that read alike for at least 80 % of the clip: some marks jump between corners;
 - scene_text: was filmed, because it moves with the camera;
 - cta: calls to action, alone or together with the line that it continues;
+- caption: is being said, at least 0.6 of its words, while it is there or a second before or after (ANALYZERS.md);
 - title: stands out. It opens the clip (within 0.5 s of the first text, in the 3 s of the hook), or its letters are
   clearly taller than those of most lines; and no line of its size soon takes its place, as captions do.
 
-A caption is what is being said (ANALYZERS.md: at least 0.6 of its words), which needs a transcript. None is made yet,
-so no line is called a caption, and what may be one has no role.
+Without a transcript no line is called a caption, and what may be one has no role.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
-from reelscope.analyzers.calls_to_action import is_call_to_action
+from reelscope.analyzers.calls_to_action import is_call_to_action, words
 from reelscope.analyzers.edit_distance import are_alike
 from reelscope.analyzers.picture_motion import PictureMotion
 from reelscope.analyzers.text_lines import MIN_EDIT_RATIO, Line, covered_seconds
-from reelscope.signals import Parameter, TextRegions
+from reelscope.signals import Parameter, SpokenWords, TextRegions
 
 Role = Literal["title", "cta", "watermark", "scene_text", "caption"]
 
@@ -41,6 +42,9 @@ TITLE_DELAY_SECONDS = 0.5
 TALL_RATIO = 1.15
 """Letters so much taller than the median line's are a headline's; boxes of equal letters differ by up to 8 %."""
 SAME_HEIGHT_RATIO = 0.8
+CAPTION_SAID_RATIO = 0.6
+CAPTION_SAID_SECONDS = 1.0
+"""Captions come a little before what is said, and stay a little longer."""
 CAPTION_OVERLAP_SECONDS = 0.5
 """Times are good to half a step: the next caption may seem to come before the last one goes."""
 CAPTION_GAP_SECONDS = 2.0
@@ -55,11 +59,15 @@ PARAMETERS: dict[str, Parameter] = {
     "title_hook_seconds": HOOK_SECONDS,
     "title_delay_seconds": TITLE_DELAY_SECONDS,
     "title_tall_ratio": TALL_RATIO,
+    "caption_said_ratio": CAPTION_SAID_RATIO,
+    "caption_said_seconds": CAPTION_SAID_SECONDS,
 }
 
 
-def roles_of(lines: Sequence[Line], regions: TextRegions, motion: PictureMotion | None) -> list[Role | None]:
-    """The role of every line; None for one that has no other and may be a caption."""
+def roles_of(
+    lines: Sequence[Line], regions: TextRegions, motion: PictureMotion | None, spoken: SpokenWords | None
+) -> list[Role | None]:
+    """The role of every line; None for one that has none, or may be a caption and nothing tells what is said."""
     roles: list[Role | None] = [
         "watermark"
         if _is_watermark(line, lines, regions.duration_seconds)
@@ -71,7 +79,16 @@ def roles_of(lines: Sequence[Line], regions: TextRegions, motion: PictureMotion 
     overlays = [line for line, role in zip(lines, roles, strict=True) if role is None]
     calls, titles = _calls(overlays), _titles(overlays)
     return [
-        role or ("cta" if line in calls else "title" if line in titles else None)
+        role
+        or (
+            "cta"
+            if line in calls
+            else "caption"
+            if spoken and _is_said(line, spoken)
+            else "title"
+            if line in titles
+            else None
+        )
         for line, role in zip(lines, roles, strict=True)
     ]
 
@@ -105,6 +122,13 @@ def _moves_with_camera(line: Line, regions: TextRegions, motion: PictureMotion) 
             way += step
             misfit += float(np.linalg.norm((centers[k + 1] - carried) * shape))
     return way >= MIN_TRAVEL_RATIO and misfit < MAX_MISFIT_RATIO * way
+
+
+def _is_said(line: Line, spoken: SpokenWords) -> bool:
+    written = Counter(words(line.text))
+    near = spoken.between(line.start_seconds - CAPTION_SAID_SECONDS, line.end_seconds + CAPTION_SAID_SECONDS)
+    said = Counter(part for word in near for part in words(word.text))
+    return written.total() > 0 and (written & said).total() >= CAPTION_SAID_RATIO * written.total()
 
 
 def _calls(lines: Sequence[Line]) -> set[Line]:

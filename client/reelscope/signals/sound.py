@@ -80,6 +80,12 @@ class SpokenWords(SoundSignal):
     language_probability: float | None
     """0-1; None without speech."""
 
+    def between(self, start_seconds: float, end_seconds: float) -> tuple[Word, ...]:
+        """Words of which something is said in [start, end)."""
+        return tuple(
+            word for word in self.words if word.start_seconds < end_seconds and word.end_seconds > start_seconds
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceAcoustics(SoundSignal):

@@ -26,9 +26,17 @@ def mono_chunks(samples: np.ndarray, size: int = 16_000) -> Iterator[MonoChunk]:
         yield MonoChunk(samples=samples[first : first + size].astype(np.float32), start_seconds=first / 16_000)
 
 
+LAYOUTS = {1: ("FC",), 2: ("FL", "FR"), 6: ("FL", "FR", "FC", "LFE", "SL", "SR")}
+
+
 def audio_chunks(samples: np.ndarray, rate: int, size: int | None = None) -> Iterator[AudioChunk]:
     """Sound [channels, n] or [n] in chunks, of a second unless `size` says how many samples."""
     channels = np.atleast_2d(samples).astype(np.float32)
     step = size or rate
     for first in range(0, channels.shape[1], step):
-        yield AudioChunk(samples=channels[:, first : first + step], start_seconds=first / rate, sample_rate_hz=rate)
+        yield AudioChunk(
+            samples=channels[:, first : first + step],
+            start_seconds=first / rate,
+            sample_rate_hz=rate,
+            channel_names=LAYOUTS[len(channels)],
+        )

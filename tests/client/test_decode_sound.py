@@ -177,9 +177,11 @@ def test_mono_is_the_mean_of_stereo_and_favours_the_centre():
 def test_no_number_is_silence():
     wave = tone(1.0)
     wave[0, 1000:1010] = np.nan
+    wave[0, 2000] = np.inf
     _, (native, mono) = placed((0.0, wave))
-    assert np.isfinite(native).all()
-    assert np.isfinite(mono).all()
+    assert not native[0, 1000:1010].any()
+    assert np.isfinite(native**2).all()
+    assert np.isfinite(mono**2).all()
 
 
 def test_damaged_packets_lower_the_coverage():

@@ -14,6 +14,8 @@ from reelscope.types import MONO_SAMPLE_RATE_HZ, AudioChunk, AudioFacts, MonoChu
 
 JITTER_SECONDS = 0.02
 """Time stamps that are off by less are rounding: the samples follow each other."""
+MAX_SAMPLE = 100.0
+"""40 dB above full scale, more than any file of floats holds that means something."""
 
 _MONO_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0, "LFE2": 0.0}
 """What a channel gives to the mono track, before the weights are scaled to a sum of 1 (ITU-R BS.775-3, annex 4)."""
@@ -100,8 +102,9 @@ class SoundTrack:
             self._setup = setup
             self._resampler = av.AudioResampler("fltp", self._layout, self._rate_hz)
         parts = [part.to_ndarray() for part in self._resampler.resample(frame)]
-        # Files of floats may hold anything; a value that is no number would silence everything behind a filter.
-        return np.nan_to_num(np.concatenate(parts, 1) if parts else np.empty((self._channel_count, 0), np.float32))
+        samples = np.concatenate(parts, 1) if parts else np.empty((self._channel_count, 0), np.float32)
+        # Files of floats may hold anything: what is no number, or has no finite square, would spoil every filter behind.
+        return np.clip(np.nan_to_num(samples), -MAX_SAMPLE, MAX_SAMPLE)
 
     def _place(self, samples: NDArray[np.float32]) -> None:
         self._blocks.append(samples)
@@ -115,7 +118,12 @@ class SoundTrack:
         self._blocks, self._block_samples = [rest], rest.shape[1]
         mono = self._to_mono_rate.resample_chunk(self._weights @ samples, last=last)
         if count:
-            yield AudioChunk(samples=samples, start_seconds=self._given / self._rate_hz, sample_rate_hz=self._rate_hz)
+            yield AudioChunk(
+                samples=samples,
+                start_seconds=self._given / self._rate_hz,
+                sample_rate_hz=self._rate_hz,
+                channel_names=tuple(channel.name for channel in self._layout.channels),
+            )
         if len(mono):
             yield MonoChunk(samples=mono, start_seconds=self._mono_given / MONO_SAMPLE_RATE_HZ)
         self._given += count

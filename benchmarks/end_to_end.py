@@ -22,6 +22,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,13 @@ class Asked:
         self.requests.append((model, {"frames": buffer.array[:rows], **inputs}, list(outputs)))
         return self._client.submit(model, buffer, rows, outputs, timeout_seconds, inputs)
 
+    def ask(
+        self, model: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], timeout_seconds: float
+    ) -> PendingAnswer:
+        """Ask about arrays and remember."""
+        self.requests.append((model, dict(inputs), list(outputs)))
+        return self._client.ask(model, inputs, outputs, timeout_seconds)
+
     def provenance(self, text: bytes, model: str, ensemble: str) -> ModelProvenance:
         """As the client says."""
         return self._client.provenance(text, model, ensemble)
@@ -127,7 +135,8 @@ def measure(clip: Path, repeats: int) -> dict[str, Any]:
         assert not server.failed, server.failed
         with Decoder(clip, profile.base_frame_rate, client.allocate, luma=True) as decoder:
             parts = list(decoder)
-            header, duration_seconds = decoder.header, decoder.facts().duration_seconds
+            header = replace(decoder.header, short_sound_windows=profile.short_sound_windows)
+            duration_seconds = decoder.facts().duration_seconds
         windows = [part for part in parts if isinstance(part, Window)]
         part_calls: dict[str, Call] = {DECODE: lambda: decode(clip, profile, client)}
         served_calls: dict[str, Call] = {}

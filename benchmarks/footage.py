@@ -1,7 +1,8 @@
-"""Clips to measure on, made on the fly: shots of noisy texture under a moving camera, with a tone for sound."""
+"""Clips to measure on, made on the fly: shots of noisy texture under a moving camera, somebody speaking over a tone."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,7 +11,10 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import soxr
 from numpy.typing import NDArray
+
+from reelscope_export import spoken
 
 SHOT_SECONDS = 1.25
 PAN_WIDTHS_PER_SECOND = 0.25
@@ -20,6 +24,9 @@ BRIGHTNESS = 0.5
 """Share of the full range: a detector with random weights sees hundreds of objects in brighter texture."""
 SAMPLE_RATE_HZ = 48_000
 TONE_HZ = 440
+SENTENCE = "Somebody says a sentence of average length, and says it again."
+PAUSE_SECONDS = 1.0
+"""Between two sentences."""
 
 
 def write_clip(path: Path, *, width: int, height: int, rate: int, seconds: float, preset: str = "veryfast") -> Path:
@@ -33,7 +40,7 @@ def write_clip(path: Path, *, width: int, height: int, rate: int, seconds: float
         for frame in _frames(width, height, rate, round(seconds * rate)):
             container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(video.encode(None))
-        container.mux(sound.encode(_tone(seconds, 0)))
+        container.mux(sound.encode(_sound(seconds, 0)))
         container.mux(sound.encode(None))
     return path
 
@@ -51,7 +58,7 @@ def write_repeated(path: Path, source: Path, seconds: float) -> Path:
             once_seconds = float(length * picture.time_base)
             for repeat in range(math.ceil(seconds / once_seconds)):
                 first = repeat * once_seconds
-                container.mux(sound.encode(_tone(min(once_seconds, seconds - first), first)))
+                container.mux(sound.encode(_sound(min(once_seconds, seconds - first), first)))
                 for payload in packets:
                     if first + payload.pts * payload.time_base >= seconds:
                         break
@@ -92,10 +99,19 @@ def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np
     return cv2.normalize(image, None, 0, 255 * BRIGHTNESS, cv2.NORM_MINMAX).astype(np.uint8)
 
 
-def _tone(seconds: float, start_seconds: float) -> av.AudioFrame:
-    times = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    samples = (0.2 * np.sin(2 * np.pi * TONE_HZ * times)).astype(np.float32)
-    frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+def _sound(seconds: float, start_seconds: float) -> av.AudioFrame:
+    first, count = round(start_seconds * SAMPLE_RATE_HZ), round(seconds * SAMPLE_RATE_HZ)
+    tone = 0.02 * np.sin(2 * np.pi * TONE_HZ * (first + np.arange(count)) / SAMPLE_RATE_HZ)
+    speech = np.resize(np.roll(_sentence(), -first), count)
+    frame = av.AudioFrame.from_ndarray((tone + speech).astype(np.float32)[None], format="fltp", layout="mono")
     frame.sample_rate, frame.time_base = SAMPLE_RATE_HZ, Fraction(1, SAMPLE_RATE_HZ)
-    frame.pts = round(start_seconds * SAMPLE_RATE_HZ)
+    frame.pts = first
     return frame
+
+
+@functools.cache
+def _sentence() -> NDArray[np.float32]:
+    """A sentence and the pause behind it."""
+    speech = soxr.resample(spoken.say(SENTENCE), spoken.SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
+    pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE_HZ), np.float32)
+    return np.concatenate([0.5 * speech / np.abs(speech).max(), pause])

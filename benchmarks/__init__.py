@@ -21,7 +21,7 @@ def milliseconds(call: Callable[[], object], repeats: int, warm_up: int = 2) -> 
     """Median, smallest and largest wall time of a call in ms."""
     for _ in range(warm_up):
         call()
-    return summary([_timed(call) for _ in range(repeats)])
+    return summary([timed(call) for _ in range(repeats)])
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
@@ -29,7 +29,7 @@ def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
     One turn goes first to warm up, and does not count.
     """
-    turns = [{name: _timed(call) for name, call in calls.items()} for _ in range(repeats + 1)]
+    turns = [{name: timed(call) for name, call in calls.items()} for _ in range(repeats + 1)]
     return {name: [turn[name] for turn in turns[1:]] for name in calls}
 
 
@@ -43,7 +43,8 @@ def summary(times_ms: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _timed(call: Callable[[], object]) -> float:
+def timed(call: Callable[[], object]) -> float:
+    """Wall time of a call in ms."""
     began = time.perf_counter()
     call()
     return 1000 * (time.perf_counter() - began)

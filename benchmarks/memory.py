@@ -5,6 +5,7 @@ of its own, with all analyzers, on one running server of the cpu profile. Exits 
 than 25 % above the short one's.
 
     python -m benchmarks.memory                             about ten minutes on 2 cores
+    python -m benchmarks.memory --only a,b                  the analyzers named, such as those that listen
     python -m benchmarks.memory --seconds 5 10              the same steps on short clips; writes nothing
 
 The peak is the resident set's: shared-memory windows count, the server does not.
@@ -61,7 +62,7 @@ class Figures:
     statuses: dict[str, str]
 
 
-def analyze(clip: Path, seconds: float, url: str) -> Figures:
+def analyze(clip: Path, seconds: float, url: str, only: str | None) -> Figures:
     """Analyse a clip in a process of its own.
 
     Raises:
@@ -69,6 +70,8 @@ def analyze(clip: Path, seconds: float, url: str) -> Figures:
     """
     peak, folder = clip.with_suffix(".peak"), clip.with_suffix("")
     command = ["analyze", str(clip), "-o", str(folder), "--url", url, "--timeout", str(BUDGET_SECONDS)]
+    if only:
+        command += ["--only", only]
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", ANALYZE, str(peak), *command], check=True, stdout=subprocess.DEVNULL)
     wall_seconds = time.perf_counter() - began
@@ -88,7 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Make the clips, analyse them, print the figures, write them down."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of the client.")
     parser.add_argument("--seconds", nargs=2, type=float, default=SECONDS, metavar=("SHORT", "LONG"))
-    lengths = tuple(parser.parse_args(arguments).seconds)
+    parser.add_argument("--only", metavar="ANALYZERS")
+    options = parser.parse_args(arguments)
+    lengths, only = tuple(options.seconds), options.only
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(settings.profile("cpu")) as server:
         source = footage.write_clip(
             Path(folder) / "once.mp4", width=1280, height=720, rate=25, seconds=REPEATED_SECONDS, preset="ultrafast"
@@ -96,9 +101,16 @@ def main(arguments: list[str] | None = None) -> int:
         figures = []
         for seconds in lengths:
             clip = footage.write_repeated(Path(folder) / f"{seconds:g}s.mp4", source, seconds)
-            figures.append(analyze(clip, seconds, server.grpc_url))
+            figures.append(analyze(clip, seconds, server.grpc_url, only))
     ratio = figures[1].peak_mib / figures[0].peak_mib
-    table = Table("clip s", "peak MiB", "wall s", "results MB", "segments", title="the client, all analyzers, 1280x720")
+    table = Table(
+        "clip s",
+        "peak MiB",
+        "wall s",
+        "results MB",
+        "segments",
+        title=f"the client, {only or 'all analyzers'}, 1280x720",
+    )
     for figure in figures:
         table.add_row(
             f"{figure.seconds:g}",
@@ -111,7 +123,10 @@ def main(arguments: list[str] | None = None) -> int:
     console.print(table)
     console.print(f"the long clip takes {ratio:.3f} of the short one's memory (at most {MAX_RATIO:g} wanted)")
     if lengths == SECONDS:
-        path = record("memory", {"ratio": ratio, "figures": [asdict(figure) for figure in figures]})
+        path = record(
+            "memory_only" if only else "memory",
+            {"only": only, "ratio": ratio, "figures": [asdict(figure) for figure in figures]},
+        )
         console.print(f"written to {path}", highlight=False)
     else:
         console.print("not the lengths that are compared: nothing is written")

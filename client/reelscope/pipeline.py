@@ -111,7 +111,7 @@ def analyze(
         if analyzer not in allowed:
             message = "this deployment leaves biometrics out"
             found[analyzer.name] = _without_finding(analyzer, "skipped", "biometrics_off", message)
-        elif _listens(analyzer) and not media.audio.is_present:
+        elif listens(analyzer) and not media.audio.is_present:
             message = "an audio stream without a sample" if header.has_audio else "no audio stream"
             found[analyzer.name] = _without_finding(analyzer, "skipped", "no_audio_stream", f"the clip has {message}")
         else:
@@ -133,7 +133,7 @@ def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
     return read | {needed for signal in read for needed in source_of(signal).needs}
 
 
-def _listens(analyzer: Analyzer) -> bool:
+def listens(analyzer: Analyzer) -> bool:
     """Whether it finds nothing without sound."""
     return any(issubclass(signal, SoundSignal) for signal in analyzer.requires)
 
@@ -211,7 +211,7 @@ def _result(
         return _without_finding(analyzer, "failed", "internal_error", said, _timings(sources))
     read = [*signals, *(signal for signal in evidence if signal is not None)]
     coverage = media.coverage
-    if _listens(analyzer) and media.audio.coverage is not None and media.audio.coverage < coverage:
+    if listens(analyzer) and media.audio.coverage is not None and media.audio.coverage < coverage:
         incomplete, coverage = incomplete or "damaged_input", media.audio.coverage
     return AnalyzerResult(
         version=analyzer.version,

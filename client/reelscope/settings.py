@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,6 +52,22 @@ def state_folder() -> Path:
             "export REELSCOPE_STATE=WRITABLE_FOLDER",
         )
     return folder
+
+
+def keep_compiled_code() -> None:
+    """Have numba keep what it compiles in the user's cache, unless NUMBA_CACHE_DIR says where; before its import.
+
+    Beside the libraries, its own choice, it may not be allowed to, and their import then fails altogether.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    folder = platformdirs.user_cache_path("reelscope") / "numba"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        is_writable = False
+    os.environ["NUMBA_CACHE_DIR"] = str(folder) if is_writable else tempfile.mkdtemp(prefix="reelscope-numba-")
 
 
 def model_repository() -> Path:

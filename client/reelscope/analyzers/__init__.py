@@ -2,6 +2,7 @@
 
 from reelscope.analyzers import (
     age_estimation,
+    audio_analysis,
     background_segmentation,
     body_pose,
     camera_analysis,
@@ -31,6 +32,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     cut_analysis.ANALYZER,
     scene_segmentation.ANALYZER,
     eye_tracking.ANALYZER,
+    audio_analysis.ANALYZER,
     face_emotion.ANALYZER,
     visual_effects.ANALYZER,
     product_detection.ANALYZER,

@@ -4,6 +4,7 @@ A signal comes from a Triton ensemble or from CPU code (`sources`), knows which 
 pixels. Times are seconds from the first displayed PTS, intervals half-open, boxes 0-1 of the displayed frame.
 """
 
+from reelscope.signals.audio import ONSET_BANDS_HZ, SoundLevels, SoundSpectrum
 from reelscope.signals.base import Parameter, Signal, SoundSignal
 from reelscope.signals.composition import FrameComposition
 from reelscope.signals.effects import BRIGHTNESS_CELLS, EDGE_CELLS, SEAMS_PER_AXIS, FrameEffects
@@ -37,6 +38,7 @@ __all__ = [
     "EDGE_CELLS",
     "EXPRESSIONS",
     "KEYPOINTS",
+    "ONSET_BANDS_HZ",
     "POINT_STEPS_PER_PX",
     "SEAMS_PER_AXIS",
     "CropEmbeddings",
@@ -59,7 +61,9 @@ __all__ = [
     "Shot",
     "Shots",
     "Signal",
+    "SoundLevels",
     "SoundSignal",
+    "SoundSpectrum",
     "SoundTags",
     "SpeechActivity",
     "SpeechEmotions",

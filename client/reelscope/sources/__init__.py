@@ -20,6 +20,8 @@ from reelscope.signals import (
     SceneLabels,
     Shots,
     Signal,
+    SoundLevels,
+    SoundSpectrum,
     SoundTags,
     SpeechActivity,
     SpeechEmotions,
@@ -42,6 +44,8 @@ from reelscope.sources.poses import PoseSource
 from reelscope.sources.quality import QualitySource
 from reelscope.sources.scene_labels import SceneLabelSource
 from reelscope.sources.shots import ShotSource
+from reelscope.sources.sound_levels import SoundLevelSource
+from reelscope.sources.sound_spectrum import SoundSpectrumSource
 from reelscope.sources.sound_tags import SoundTagSource
 from reelscope.sources.speech_activity import SpeechActivitySource
 from reelscope.sources.speech_emotions import SpeechEmotionSource
@@ -59,6 +63,8 @@ CPU_SOURCES: Mapping[type[Signal], type[Source[Any]]] = {
     FrameQuality: QualitySource,
     PointFlow: FlowSource,
     Shots: ShotSource,
+    SoundLevels: SoundLevelSource,
+    SoundSpectrum: SoundSpectrumSource,
     VoiceAcoustics: VoiceAcousticsSource,
 }
 """Signals computed in the client."""

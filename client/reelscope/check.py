@@ -41,10 +41,24 @@ TWIN_GAZE = {"yaw_deg": 3.0, "pitch_deg": 3.0}
 """The same for the gaze of the largest face."""
 MIRRORED = ("pan_pct_w_s", "roll_deg_s", "yaw_deg")
 FACE_ANALYZERS = ("age_estimation", "eye_tracking", "face_emotion")
-SILENT_WHEN_UNTRAINED = ("object_detection", "scene_segmentation", "body_pose", "background_segmentation")
+SILENT_WHEN_UNTRAINED = (
+    *("object_detection", "scene_segmentation", "body_pose", "background_segmentation"),
+    *("speech_transcription", "speech_emotion"),
+)
 """Analyzers whose summary is null when the model of a signal that they require has random weights."""
-SAID_ANYWAY = ("sensitive", "opt_out", "source")
-"""What the summary of a face analyzer says of itself, not of the clip."""
+SAID_ANYWAY = {
+    **dict.fromkeys((*FACE_ANALYZERS, "speech_emotion"), ("sensitive", "opt_out", "source")),
+    "speech_transcription": ("speech_s", "speech_spans_s"),
+}
+"""What a summary says all the same: of the analysis itself, not of the clip, or by another model, which is trained."""
+WORD_TOLERANCE_SECONDS = 0.2
+RATIOS = {
+    "audio_environment": ("speech_ratio", "music_ratio"),
+    "speech_flow": ("pause_ratio", "phonation_ratio"),
+    "speech_rate": ("nuclei_agreement",),
+    "speech_transcription": ("asr_conf",),
+}
+"""What summaries tell on a scale of 0-1."""
 _HEX = re.compile(r"#[0-9a-f]{6}")
 _COVERAGE_FITS: dict[str, Callable[[float | None], bool]] = {
     "ok": lambda coverage: coverage == 1,
@@ -128,8 +142,18 @@ def _probabilities(segment: Values) -> Iterator[tuple[str, float]]:
     data = segment["data"] if isinstance(segment["data"], dict) else {}
     labels = {name: (data.get(name) or {}).get("probability") for name in ("setting", "int_ext", "day_night")}
     scores = {name: data.get(name) for name in ("boundary_score", "change_score", "clutter", "fg_ratio")}
-    found = labels | (data.get("clip_iqa") or {}) | scores | dict(zip(EXPRESSIONS, data.get("probs", ()), strict=False))
+    found = labels | (data.get("clip_iqa") or {}) | scores | _classes(data.get("probs"))
+    found |= {f"words[{number}].p": word["p"] for number, word in enumerate(data.get("words", ()))}
+    if "dominance" in data:  # those of a face's expression have other scales
+        found |= {name: data[name] for name in ("arousal", "valence", "dominance")}
     yield from ((name, value) for name, value in found.items() if value is not None)
+
+
+def _classes(probabilities: Mapping[str, float] | list[float] | None) -> dict[str, float]:
+    """Probabilities by class; a list is that of the expressions."""
+    if isinstance(probabilities, list):
+        return dict(zip(EXPRESSIONS, probabilities, strict=False))
+    return dict(probabilities or {})
 
 
 def _references(results: Values) -> Iterator[tuple[str, str, str | None]]:
@@ -186,6 +210,10 @@ def _scores(results: Values) -> Iterator[Violation]:
         areas = (segment["data"] or {}).get("class_areas")
         if areas and abs(sum(areas.values()) - 1) > AREA_TOLERANCE:
             yield Violation("I3", f"{where}.class_areas", f"they sum to {sum(areas.values()):.4f}")
+    for name, ratios in RATIOS.items():
+        summary = results["analyzers"].get(name, {}).get("summary") or {}
+        if outside := [ratio for ratio in ratios if not 0 <= (summary.get(ratio) or 0) <= 1]:
+            yield Violation("I3", f"{name}.summary.{outside[0]}", "not within 0-1")
     overall = (results["analyzers"].get("content_quality", {}).get("summary") or {}).get("overall")
     if overall is not None and not 0 <= overall <= 100:
         yield Violation("I3", "content_quality.summary.overall", f"{overall} of 100")
@@ -215,7 +243,7 @@ def _reasons(results: Values) -> Iterator[Violation]:
             if f"untrained_model:{model}" not in analyzer["warnings"]:
                 yield Violation("I4", name, f"{model} is untrained, and no warning says so")
         summary = analyzer["summary"] if name in (*SILENT_WHEN_UNTRAINED, *FACE_ANALYZERS) and untrained else None
-        said_anyway = SAID_ANYWAY if name in FACE_ANALYZERS else ()
+        said_anyway = SAID_ANYWAY.get(name, ())
         if claimed := [key for key, value in (summary or {}).items() if value is not None and key not in said_anyway]:
             yield Violation("I4", f"{name}.summary", f"an untrained model claims {', '.join(claimed)}")
         if name == "scene_segmentation" and untrained and analyzer["segments"]:
@@ -283,6 +311,7 @@ def _coherence(results: Values) -> Iterator[Violation]:
         if [*starts, shots[-1][1]] != [0.0, *ends] or not {start for start, _ in shots} <= set(starts):
             yield Violation("I9", "camera_analysis", "its spans do not partition the shots")
     yield from _faces(results)
+    yield from _speech(results)
     tracks = {track["id"]: track for group in results["tracks"].values() for track in group}
     for where, segment in _segments(results):
         track = tracks.get(segment["track_id"])
@@ -302,6 +331,42 @@ def _faces(results: Values) -> Iterator[Violation]:
             earliest, latest = segment["start"] - TIME_TOLERANCE_SECONDS, segment["end"] + TIME_TOLERANCE_SECONDS
             if outside := [time for time in times if not earliest <= time <= latest]:
                 yield Violation("I9", f"{where}.t", f"{outside[0]} s is outside the segment")
+
+
+def _speech(results: Values) -> Iterator[Violation]:
+    """One word list and one mask: words lie in their utterance and in speech, and everybody counts the same words."""
+    found = results["analyzers"].get("speech_transcription", {})
+    said = found.get("summary") or {}
+    counts = {
+        name: (results["analyzers"].get(name, {}).get("summary") or {}).get("n_words")
+        for name in ("speech_flow", "speech_rate")
+    }
+    listed = sum(len(segment["data"]["words"]) for segment in found.get("segments", ()))
+    counts["speech_transcription"] = listed if said.get("n_words") is not None else None
+    for name, count in counts.items():
+        if None not in (count, said.get("n_words")) and count != said["n_words"]:
+            yield Violation("I9", f"{name}.n_words", f"{count} words, {said['n_words']} are transcribed")
+    for number, segment in enumerate(found.get("segments", ())):
+        for place, word in enumerate(segment["data"]["words"]):
+            where = f"speech_transcription.segments[{number}].words[{place}]"
+            earliest, latest = segment["start"] - TIME_TOLERANCE_SECONDS, segment["end"] + TIME_TOLERANCE_SECONDS
+            if not earliest <= word["start"] <= word["end"] <= latest:
+                yield Violation("I9", where, f"[{word['start']}, {word['end']}) is outside its utterance")
+            elif said.get("n_words") is not None and not _is_in_speech(word, said.get("speech_spans_s")):
+                yield Violation("I9", where, f"[{word['start']}, {word['end']}) is not in speech")
+
+
+def _is_in_speech(word: Values, spans: list[list[float]] | None) -> bool:
+    """Whether spans of speech hold the word, each widened by the tolerance; spans that meet then are one."""
+    if spans is None:
+        return True
+    merged: list[list[float]] = []
+    for start, end in ((start - WORD_TOLERANCE_SECONDS, end + WORD_TOLERANCE_SECONDS) for start, end in spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = end
+        else:
+            merged.append([start, end])
+    return any(start <= word["start"] <= word["end"] <= end for start, end in merged)
 
 
 def _comparable(values: Values) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: analyze, check, analyzers, schema, doctor, server, models.
+"""The command line: analyze, check, convert, analyzers, schema, doctor, server, models.
 
 Exit codes: 0 every requested analyzer is ok, or skipped with a reason; 1 `check` found a violation, `doctor`
 that something is missing, or `models` refused a change; 2 usage; 3 results are written, but some analyzer failed or is
@@ -26,6 +26,7 @@ from reelscope.terminal import (
     VIOLATED,
     address,
     console,
+    counted,
     errors,
     print_checks,
     print_summary,
@@ -158,6 +159,27 @@ def check(
     console.print(said, soft_wrap=True)
     if violations:
         raise typer.Exit(VIOLATED)
+
+
+@app.command()
+def convert(
+    results: Annotated[Path, typer.Argument(help="A results.json.")],
+    to: Annotated[str, typer.Option(help="srt (SubRip) or vtt (WebVTT): captions of what is said.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write; default: captions.srt or .vtt beside RESULTS.")
+    ] = None,
+) -> None:
+    """Write results in another form: captions, from the words of speech_transcription."""
+    with reported():
+        from reelscope.captions import captions
+        from reelscope.results import read, write_text
+
+        if to not in ("srt", "vtt"):
+            raise UsageError(f"--to is srt or vtt, not {to!r}")
+        text, count = captions(read(results), "srt" if to == "srt" else "vtt")
+        file = output or results.with_name(f"captions.{to}")
+        write_text(text, file)
+    console.print(Text.assemble((str(file), "bold"), f"  {counted(count, 'cue')}"), soft_wrap=True)
 
 
 @app.command()

@@ -37,6 +37,9 @@ _WIRE_NAMES = {
     "age_p10_years": "p10",
     "age_p90_years": "p90",
     "angles_degrees": "angles_deg",
+    "arousal_slope_per_second": "arousal_slope",
+    "articulation_rate_syllables_per_second": "articulation_rate_syll_s",
+    "asr_confidence": "asr_conf",
     "background_change_count": "n_bg_changes",
     "background_label": "bg_label",
     "beat_count": "n_beats",
@@ -75,12 +78,14 @@ _WIRE_NAMES = {
     "is_present": "present",
     "is_variable_frame_rate": "vfr",
     "key_confidence": "key_conf",
+    "language_probability": "p",
     "laplacian_variance": "lap_var",
     "length_seconds": "dur_s",
     "lightness_mean": "L_mean",
     "line_count": "n_lines",
     "loudness_range_lu": "lra_lu",
     "max_flashes_per_second": "max_flashes_per_s",
+    "mean_run_syllables": "mlr_syll",
     "momentary_max_lufs": "lufs_m_max",
     "observation_count": "n_obs",
     "onset_count": "n_onsets",
@@ -108,14 +113,20 @@ _WIRE_NAMES = {
     "shot_length_p90_seconds": "p90_s",
     "shot_length_shortest_seconds": "shortest_s",
     "size_change_count": "n_size_changes",
+    "speech_rate_syllables_per_second": "speech_rate_syll_s",
     "speed_percent_width_per_second": "speed_pct_w_s",
+    "spoken_word": "w",
     "start_seconds": "start",
+    "syllables_per_second": "syll_s",
     "tempo_alternatives_bpm": "tempo_alt_bpm",
     "tempo_confidence": "tempo_conf",
     "thirds_distance": "thirds_dist",
     "tilt_percent_height_per_second": "tilt_pct_h_s",
     "time_seconds": "t",
     "times_seconds": "t",
+    "word_count": "n_words",
+    "word_probability": "p",
+    "words_per_minute": "wpm",
     "yaw_degrees": "yaw_deg",
     "zoom_per_second": "zoom_per_s",
 }
@@ -298,10 +309,19 @@ def write(values: Mapping[str, Any], path: Path) -> None:
     Raises:
         UsageError: the folder cannot be written to.
     """
+    write_text(json.dumps(values, allow_nan=False, ensure_ascii=False, indent=1) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a file that appears complete or not at all; its folder is made when missing.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(values, allow_nan=False, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        unfinished.write_text(text, "utf-8")
         unfinished.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

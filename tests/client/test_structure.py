@@ -24,7 +24,7 @@ LAYERS = (
     {"signals", "inference", "sampler"},
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker", "rollout"},
-    {"pipeline", "check", "doctor"},
+    {"pipeline", "captions", "check", "doctor"},
     {"terminal"},
     {"models"},
     {"cli"},

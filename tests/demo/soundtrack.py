@@ -29,8 +29,8 @@ DUCKING_SECONDS = 0.1
 """The music falls by the difference within this time before a sentence, and rises again after it."""
 PEAK_DBFS = -3.0
 
-VOICE, SPEED = "en-us", 150
-ESPEAK_SYNCHRONOUS, ESPEAK_RATE, ESPEAK_UTF8, ESPEAK_WORD = 2, 1, 1, 1
+VOICE, SPEED, PITCH = "en-us", 150, 50
+ESPEAK_SYNCHRONOUS, ESPEAK_RATE, ESPEAK_PITCH, ESPEAK_UTF8, ESPEAK_WORD = 2, 1, 3, 1, 1
 
 
 class EspeakEvent(ctypes.Structure):
@@ -58,13 +58,16 @@ class Soundtrack:
     """The truth about the music: tempo, beats, key, chords."""
 
 
-def speak(texts: list[str]) -> tuple[list[tuple[np.ndarray, list[tuple[str, int]]]], int]:
+def speak(
+    texts: list[str], voice: str = VOICE, speed: int = SPEED, pitch: int = PITCH
+) -> tuple[list[tuple[np.ndarray, list[tuple[str, int]]]], int]:
     """Speak each text; returns (waveform, [(word, start sample)]) per text, and the sample rate."""
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     sample_rate = library.espeak_Initialize(ESPEAK_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
-    if library.espeak_SetVoiceByName(VOICE.encode()) != 0:
-        raise RuntimeError(f"espeak-ng has no voice {VOICE!r}")
-    library.espeak_SetParameter(ESPEAK_RATE, SPEED, 0)
+    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise RuntimeError(f"espeak-ng has no voice {voice!r}")
+    library.espeak_SetParameter(ESPEAK_RATE, speed, 0)
+    library.espeak_SetParameter(ESPEAK_PITCH, pitch, 0)
     blocks: list[np.ndarray] = []
     positions: list[tuple[int, int, int]] = []
 
@@ -90,6 +93,7 @@ def speak(texts: list[str]) -> tuple[list[tuple[np.ndarray, list[tuple[str, int]
         encoded = text.encode()
         library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, ESPEAK_UTF8, None, None)
         library.espeak_Synchronize()
+        # Positions count characters, not bytes.
         spoken.append((np.concatenate(blocks), [(text[at : at + length], sample) for at, length, sample in positions]))
     return spoken, sample_rate
 

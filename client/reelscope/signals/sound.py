@@ -100,6 +100,11 @@ class VoiceAcoustics(SoundSignal):
     nuclei_seconds: NDArray[np.float64]
     """[k] sorted: syllable nuclei after de Jong & Wempe (2009), doi:10.3758/BRM.41.2.385, speech or not."""
 
+    @property
+    def middles_seconds(self) -> NDArray[np.float64]:
+        """[n] middle of every hop."""
+        return np.asarray((np.arange(len(self.power)) + 0.5) * self.hop_seconds, np.float64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundTags(SoundSignal):

@@ -28,12 +28,15 @@ _WITHOUT_WRITTEN_VOWELS = frozenset(("ar", "fa", "he", "ps", "sd", "ur", "yi"))
 _IDEOGRAPHIC = frozenset(("yue", "zh"))
 """Languages whose ideographs espeak-ng can read; in all others it says "Chinese letter"."""
 
-_VOWELS = frozenset("aeiouyæøœɐɑɒɔɘəɚɛɜɝɞɤɨɪɯɵɶʉʊʌʏᵻᵿ")
+_VOWELS = frozenset("aeiouyæøœɐɑɒɔɘəɚɛɜɝɞɤɨɪɯɵɶʉʊʌʏᵻᵿ")  # noqa: RUF001
 _SYLLABIC = "\N{COMBINING VERTICAL LINE BELOW}"
 _MARKS = re.compile(r"\([a-z0-9-]+\)|[ˈˌ]")
 """Stress, and changes to another language within a word."""
-_ENGLISH_PAIRS = re.compile(r"(?:^|[_ ])(?:aɪə|aɪɚ|iə(?!_?ɹ))(?=[_ ]|$)")
-"""English phonemes of two syllables, as in quiet, fire, idea; in serious, before r, it is one."""
+_ENGLISH_MORE = re.compile(
+    r"(?:^|[_ ])(?:aɪə|aɪɚ|iə(?!_?ɹ))(?=[_ ]|$)"  # noqa: RUF001
+    r"|(?<=[dsz]_)n(?=_t(?:[_ ]|$))"
+)
+"""English syllables beyond one per phoneme with a vowel: quiet, fire, idea (but not, before r, serious); didn't."""
 
 # speak_lib.h of espeak-ng.
 _SYNCHRONOUS, _DONT_EXIT = 2, 0x8000
@@ -71,7 +74,7 @@ def _count(word: str, language: str) -> int | None:
     spoken = unicodedata.normalize("NFD", _MARKS.sub("", phonemes))
     total = sum(bool(_VOWELS & {*phoneme}) or _SYLLABIC in phoneme for phoneme in re.split("[_ ]", spoken))
     if language == "en":
-        total += len(_ENGLISH_PAIRS.findall(spoken))
+        total += len(_ENGLISH_MORE.findall(spoken))
     return total or None
 
 

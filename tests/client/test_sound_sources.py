@@ -213,6 +213,16 @@ def test_words_are_placed_in_the_clip():
     assert found.models[0].name == "speech_whisper"
 
 
+def test_words_do_not_reach_into_pauses():
+    words = [(b"one", 0.5, 1.5), (b"two", 1.5, 4.9), (b"three", 3.0, 3.1), (b"four", 5.0, 6.0)]
+    source = started(WordSource, Server("speech", lambda inputs: transcript(words, [])))
+    source.push(passage(0, 10, [1, 2], [5, 6]))
+    found = source.finish(10.0)
+    assert [(word.start_seconds, word.end_seconds) for word in found.words] == [
+        pytest.approx(times) for times in ((0.8, 1.5), (1.5, 2.2), (2.2, 2.2), (5.0, 6.0))
+    ]
+
+
 def test_words_behind_the_last_frame_are_left_out():
     answer = transcript([(b"one", 1, 2), (b"two", 3, 4)], [(b"one two", 1, 4)])
     source = started(WordSource, Server("speech", lambda inputs: answer))

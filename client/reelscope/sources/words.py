@@ -15,6 +15,8 @@ from reelscope.types import ClipHeader, SpeechPassage
 
 ANY_LANGUAGE = np.array([b""], np.object_)
 """The language is detected."""
+SPEECH_MARGIN_SECONDS = 0.2
+"""Words lie this near to speech (ANALYZERS.md, I9)."""
 
 PARAMETERS: dict[str, Parameter] = {
     # Constants of the served model, stated here for the results.
@@ -65,7 +67,7 @@ class WordSource(AskingSource[SpeechPassage]):
             speech_seconds = float((about.spans_seconds[:, 1] - about.spans_seconds[:, 0]).sum())
             self._languages.append((speech_seconds, language, float(answer["language_probability"][0])))
         texts = [text.decode().strip() for text in answer["word_texts"]]
-        times = answer["word_times_seconds"].astype(np.float64) + about.start_seconds
+        times = _near_speech(answer["word_times_seconds"].astype(np.float64) + about.start_seconds, about.spans_seconds)
         first = len(self._utterances)
         counts = syllables.count(texts, language)
         self._words += [
@@ -109,6 +111,14 @@ class WordSource(AskingSource[SpeechPassage]):
             language=language,
             language_probability=probability,
         )
+
+
+def _near_speech(times: NDArray[np.float64], spans: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Times of words, [w, 2], cut off where they reach out of the speech: alignment stretches words over pauses."""
+    middles = times.mean(axis=1, keepdims=True)
+    distances = np.maximum(spans[:, 0] - middles, middles - spans[:, 1])
+    nearest = spans[distances.argmin(axis=1)]
+    return np.clip(times, nearest[:, :1] - SPEECH_MARGIN_SECONDS, nearest[:, 1:] + SPEECH_MARGIN_SECONDS)
 
 
 def _until(end_seconds: float, said: list[Any]) -> list[Any]:

@@ -25,9 +25,12 @@ def in_chunks(model: onnx.ModelProto, row_count: int) -> onnx.ModelProto:
     Returns:
         A graph of the same inputs and outputs, for any number of rows from 0 up.
     """
-    model = inliner.inline_local_functions(model)
+    if model.functions:
+        model = inliner.inline_local_functions(model)
     inputs, outputs = ([_any_rows(value) for value in side] for side in (model.graph.input, model.graph.output))
-    body = _body(compose.add_prefix(model, _INNER).graph, inputs, outputs)
+    inner = helper.make_graph(model.graph.node, "inner", model.graph.input, model.graph.output)
+    names = {weight.name: _INNER + weight.name for weight in model.graph.initializer}
+    body = _body(compose.add_prefix_graph(inner, _INNER, name_map=dict(names)), inputs, outputs)
     nodes = [
         helper.make_node("Shape", [inputs[0].name], ["rows"], "count_rows", start=0, end=1),
         helper.make_node("Add", ["rows", "chunk_rows_less_one"], ["rows_and_more"], "round_up"),
@@ -42,7 +45,14 @@ def in_chunks(model: onnx.ModelProto, row_count: int) -> onnx.ModelProto:
     ]
     constants = [_integer("chunk_rows", row_count), _integer("chunk_rows_less_one", row_count - 1)]
     graph = helper.make_graph(nodes, "in_chunks", inputs, outputs, [*constants, *map(_no_rows, outputs)])
-    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    chunked = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    # Weights last: every step above copies what it is given, and they may be hundreds of megabytes.
+    (loop_body,) = (attribute.g for attribute in chunked.graph.node[-1].attribute if attribute.name == "body")
+    for weight in model.graph.initializer:
+        inside = loop_body.initializer.add()
+        inside.CopyFrom(weight)
+        inside.name = names[weight.name]
+    return chunked
 
 
 def _body(
@@ -77,7 +87,6 @@ def _body(
             helper.make_tensor_value_info("going_on", TensorProto.BOOL, []),
             *(_renamed(value, f"by_now_{value.name}") for value in outputs),
         ],
-        inner.initializer,
     )
 
 

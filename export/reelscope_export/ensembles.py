@@ -146,5 +146,27 @@ ENSEMBLES: tuple[Ensemble, ...] = (
         inputs=(WAVEFORM,),
         max_batch_size=0,
     ),
+    Ensemble(
+        name="sounds",
+        comment=(
+            "Sounds: AudioSet's labels of windows of sound. waveform: 16 kHz mono, full scale +-1, one length per",
+            "request, at most 10.24 s. Tensors as in model_repository/sound_events_ast; sound_events_ast_provenance",
+            "says which weights answered.",
+        ),
+        steps=(Step("sound_events_ast"),),
+        inputs=(WAVEFORM,),
+        max_batch_size=8,
+    ),
+    Ensemble(
+        name="speech_emotions",
+        comment=(
+            "Speech emotions: how the voice of a piece of speech sounds. waveform: 16 kHz mono, full scale +-1, one",
+            "length per request, at most 10 s. Tensors as in model_repository/speech_emotion_wav2vec2;",
+            "speech_emotion_wav2vec2_provenance says which weights answered.",
+        ),
+        steps=(Step("speech_emotion_wav2vec2"),),
+        inputs=(WAVEFORM,),
+        max_batch_size=8,
+    ),
 )
 """Every ensemble; each is a folder below `ensembles/`."""

@@ -31,6 +31,8 @@ MODELS: tuple[str, ...] = (
     "face_landmarks",
     "face_expression",
     "voice_activity_silero",
+    "sound_events_ast",
+    "speech_emotion_wav2vec2",
 )
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 

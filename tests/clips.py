@@ -164,6 +164,25 @@ def _encode_tone(container, stream, start_seconds: float, duration_seconds: floa
     container.mux(stream.encode(None))
 
 
+def sounding(path: Path, waveform: NDArray[np.float32], rate: int) -> Path:
+    """A grey picture with this sound, mono, as it is: Matroska with PCM."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        grey = np.full((64, 64, 3), 128, np.uint8)
+        for _ in range(-(-10 * len(waveform) // rate)):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(video.encode(None))
+        samples = (np.clip(waveform, -1, 1) * 32767).astype(np.int16)
+        for first in range(0, len(samples), rate):
+            frame = av.AudioFrame.from_ndarray(samples[None, first : first + rate], format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, first, Fraction(1, rate)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return path
+
+
 def rotate_tag(source: Path, target: Path, clockwise_degrees: int) -> Path:
     """Copy an MP4 and write a display rotation into its video track header, as phones do."""
     cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[clockwise_degrees]

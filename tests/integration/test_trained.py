@@ -6,6 +6,7 @@ The weights are taken from the user's own cache, where `reelscope-export` left t
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,12 @@ import pytest
 import skimage.data
 
 import clips
+import speech
 from masks import decoded, iou
 from places import CHECKOUT, USER_WEIGHTS
 from reelscope import pipeline, settings
+from reelscope.analyzers.disfluencies import plain
+from reelscope.analyzers.edit_distance import edit_distance
 from reelscope.embedded import EmbeddedServer
 from reelscope.inference import InferenceClient
 from reelscope.results import Results
@@ -31,15 +35,27 @@ STEP_PX = 4
 """How far a pasted picture moves per frame."""
 
 FACE_MODELS = ("face_detection_scrfd", "face_crops", "face_attributes", "face_landmarks", "face_expression")
+SPEECH_MODELS = ("voice_activity_silero", "speech_whisper_encoder", "speech_whisper_decoder", "speech_whisper")
 MODELS = {
     "age_estimation": FACE_MODELS,
+    "audio_environment": ("voice_activity_silero", "sound_events_ast"),
     "background_segmentation": ("segmentation_segformer",),
     "body_pose": ("pose_yolov8", "object_yolov8"),
     "face_emotion": FACE_MODELS,
     "object_detection": ("object_yolov8",),
     "product_detection": ("object_yolov8", "object_crops", "embedding_clip"),
     "scene_segmentation": ("embedding_clip",),
+    "speech_emotion": ("voice_activity_silero", "speech_emotion_wav2vec2"),
+    "speech_rate": SPEECH_MODELS,
+    "speech_transcription": SPEECH_MODELS,
 }
+LIVELY = (
+    "I can not believe that we won the game today",
+    "Come over here and look at this right now",
+    "That was the best concert of my whole life",
+    "Nobody told me that you were coming home",
+    "We are going to the beach with all our friends",
+)
 SEEN = ("nose", "left_shoulder", "right_shoulder")
 Analyze = Callable[[Path, str], Results]
 
@@ -228,3 +244,93 @@ def test_texture_holds_no_faces(analyze, tmp_path):
     clip = clips.write(tmp_path / "texture.mp4", clips.pan(5, 60, height=HEIGHT, width=WIDTH))
     found = analyze(clip, "face_emotion").analyzers["face_emotion"]
     assert (found.status, found.segments, found.summary.time_share) == ("ok", (), None)
+
+
+SENTENCES = {
+    "en-us": "Today I will show you how to bake a simple chocolate cake with three basic ingredients at home",
+    "de": "Heute zeige ich euch wie man mit drei einfachen Zutaten einen Kuchen backt",
+}
+
+
+def _said(results: Results) -> list[tuple[str, float]]:
+    """Words without case and punctuation, and when each begins."""
+    words = [word for segment in results.analyzers["speech_transcription"].segments for word in segment.data.words]
+    return [(plain(word.spoken_word), word.start_seconds) for word in words]
+
+
+@pytest.mark.parametrize("voice", SENTENCES)
+def test_speech_is_transcribed(analyze, tmp_path, voice):
+    """ANALYZERS.md 18: word error rate at most 0.15, median word start within 0.15 s."""
+    spoken = speech.joined([speech.say(SENTENCES[voice], voice)], [])
+    found = _said(analyze(clips.sounding(tmp_path / "said.mkv", spoken.waveform, speech.RATE), "speech_transcription"))
+    said = [(plain(word), start) for word, start, _ in spoken.words]
+    heard, expected = ([word for word, _ in words] for words in (found, said))
+    assert edit_distance(heard, expected) <= 0.15 * len(expected)
+    blocks = SequenceMatcher(None, heard, expected, autojunk=False).get_matching_blocks()
+    late = [found[b.a + k][1] - said[b.b + k][1] for b in blocks for k in range(b.size)]
+    assert np.median(np.abs(late)) <= 0.15
+
+
+def test_silence_noise_and_music_have_no_words(analyze, tmp_path):
+    """ANALYZERS.md 18."""
+    times = np.arange(5 * speech.RATE) / speech.RATE
+    chords = sum(0.1 * np.sin(2 * np.pi * hz * times) for hz in (220.0, 277.2, 329.6))
+    quiet = np.zeros(2 * speech.RATE)
+    sound = np.concatenate([quiet, speech.noise(5, -30), quiet, chords, quiet]).astype(np.float32)
+    clip = clips.sounding(tmp_path / "wordless.mkv", sound, speech.RATE)
+    assert analyze(clip, "speech_transcription").analyzers["speech_transcription"].summary.word_count == 0
+
+
+def test_a_window_seam_repeats_nothing(analyze, tmp_path):
+    """ANALYZERS.md 18: 35 s of speech, longer than a window of Whisper, say every sentence once."""
+    numbers = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    pieces = [speech.say(f"This is sentence number {number} of the story") for number in numbers]
+    spoken = speech.joined(pieces, [0.5] * (len(pieces) - 1))
+    assert spoken.seconds > 32
+    found = _said(analyze(clips.sounding(tmp_path / "long.mkv", spoken.waveform, speech.RATE), "speech_transcription"))
+    assert sum(word == "sentence" for word, _ in found) == len(numbers)
+
+
+@pytest.mark.parametrize("speed", [130, 180])
+def test_the_rate_of_speech(analyze, tmp_path, speed):
+    """ANALYZERS.md 19: words per minute within 10 % end to end."""
+    sentence = speech.say(SENTENCES["en-us"], speed=speed)
+    spoken = speech.joined([sentence], [])
+    clip = clips.sounding(tmp_path / "said.mkv", spoken.waveform, speech.RATE)
+    found = analyze(clip, "speech_rate").analyzers["speech_rate"].summary.words_per_minute
+    assert found == pytest.approx(60 * len(sentence.words) / sentence.seconds, rel=0.1)
+
+
+@pytest.mark.parametrize("label", ["White noise", "Sine wave", "Speech"])
+def test_sounds_are_named(analyze, tmp_path, label):
+    """ANALYZERS.md 15: white noise, a sine and espeak-ng's speech have their own label among the first five."""
+    times = np.arange(10 * speech.RATE) / speech.RATE
+    sounds = {
+        "White noise": lambda: speech.noise(10, -25),
+        "Sine wave": lambda: (0.3 * np.sin(2 * np.pi * 1000 * times)).astype(np.float32),
+        "Speech": lambda: speech.joined([speech.say(SENTENCES["en-us"])] * 2, [0.5]).waveform,
+    }
+    found = analyze(clips.sounding(tmp_path / "sound.mkv", sounds[label](), speech.RATE), "audio_environment")
+    assert label in {tag.tag for tag in found.analyzers["audio_environment"].summary.top_tags}
+
+
+def _arousal(analyze: Analyze, path: Path, spoken: speech.Spoken, gain_db: float = 0.0) -> float:
+    sound = spoken.waveform * np.float32(10 ** (gain_db / 20))
+    summary = analyze(clips.sounding(path, sound, speech.RATE), "speech_emotion").analyzers["speech_emotion"].summary
+    return summary.arousal.mean
+
+
+def test_gain_changes_no_emotion(analyze, tmp_path):
+    """ANALYZERS.md 16: +-6 dB change arousal by at most 0.1."""
+    spoken = speech.joined([speech.say(SENTENCES["en-us"])], [])
+    plainly = _arousal(analyze, tmp_path / "plain.mkv", spoken)
+    for gain_db in (-6.0, 6.0):
+        assert abs(_arousal(analyze, tmp_path / f"{gain_db}.mkv", spoken, gain_db) - plainly) <= 0.1
+
+
+def test_louder_faster_higher_speech_is_more_aroused(analyze, tmp_path):
+    """ANALYZERS.md 16: five of five sentences."""
+    for number, text in enumerate(LIVELY):
+        calm, lively = (speech.joined([speech.say(text, speed=s, pitch=p)], []) for s, p in ((120, 35), (210, 80)))
+        before = _arousal(analyze, tmp_path / f"calm-{number}.mkv", calm, -6.0)
+        assert _arousal(analyze, tmp_path / f"lively-{number}.mkv", lively, 6.0) > before

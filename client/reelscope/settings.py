@@ -2,6 +2,7 @@
 
 REELSCOPE_REPOSITORY   model repository with the built models (default: the checkout's, else the user's data folder)
 REELSCOPE_STATE        logs and the record of the running embedded server (default: the user's state folder)
+NUMBA_CACHE_DIR        what librosa's compiler keeps (default: the user's cache folder)
 """
 
 from __future__ import annotations

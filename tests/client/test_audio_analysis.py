@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import fields
 
+import av
 import numpy as np
 import pytest
 import soxr
@@ -256,6 +258,29 @@ def test_clipping_is_found_where_it_is():
     (span,) = of(finding, Clipping)
     assert (span.start_seconds, span.end_seconds) == pytest.approx((1.0, 1.5), abs=0.011)
     assert summary.clipped_sample_count == span.data.clipped_sample_count > 1000
+
+
+def through_aac(samples, rate):
+    """Encoded at 128 kbit/s, and decoded again."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=rate, layout="stereo")
+        stream.bit_rate = 128_000
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    file.seek(0)
+    with av.open(file) as container:
+        return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+
+
+def test_a_lossy_codec_leaves_a_trace_of_clipping():
+    """A known limit: how much was clipped before the codec cannot be told any more."""
+    tones = sum(sine(hz, 5, 48_000) for hz in (110, 220, 331, 447, 660, 1320)) / 5
+    loud = np.clip(np.stack([1.5 * tones] * 2), -1, 1)
+    before, after = (find(samples, 48_000)[1].clipped_sample_count for samples in (loud, through_aac(loud, 48_000)))
+    assert 0 < after < before / 10
+    assert find(through_aac(0.5 * loud, 48_000), 48_000)[1].clipped_sample_count == 0
 
 
 @pytest.mark.parametrize("rate", [8000, 48_000])

@@ -80,7 +80,8 @@ class AudioSummary:
     dual_mono_lufs: float | None
     """Integrated loudness of a single channel as two loudspeakers play it, 3.01 LU more; null for more channels."""
     clipped_sample_count: int
-    """Samples at full scale in runs of at least three, in any channel."""
+    """Samples at full scale in runs of at least three, in any channel. A lossy codec rounds off what was clipped before
+    it: there this is a trace of it, not its amount."""
     tempo_bpm: float | None
     """Beats per minute; null where no beat keeps time."""
     tempo_confidence: float | None

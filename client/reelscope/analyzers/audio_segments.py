@@ -52,7 +52,7 @@ class Clipping:
     """Sound that was cut off at full scale."""
 
     clipped_sample_count: int
-    """Samples at full scale in runs of at least three, in any channel."""
+    """Samples at full scale in runs of at least three, in any channel; few where a lossy codec came after."""
 
 
 AudioData = Beat | Onset | SectionSound | Clipping

@@ -2,15 +2,16 @@
 
 Exits with 1 when model-free truth is missed: every shot boundary to the frame, the flash as no cut, the palette card to
 dE00 <= 2 and shares +-0.02, the camera of every shot (pan and tilt +-5 % or +-0.5 % of the side per second, zoom
-+-0.01, roll +-0.5 degrees per second), overlaid text to the letter and +-0.25 s. What needs trained weights is shown,
-and judged only when the results had them.
++-0.01, roll +-0.5 degrees per second), overlaid text to the letter and +-0.25 s, the music's tempo +-1 BPM, its beats
+(F >= 0.9 at +-70 ms) and key, every sentence +-0.1 s, every pause +-0.15 s. What needs trained weights is shown, and
+judged only when the results had them.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,11 @@ MAX_TIME_ERROR_SECONDS = 1 / 30
 MAX_TEXT_TIME_ERROR_SECONDS = 0.25
 MAX_ZOOM_ERROR = 0.01
 MAX_ROLL_ERROR_DEGREES = 0.5
+MAX_TEMPO_ERROR_BPM = 1.0
+MAX_BEAT_ERROR_SECONDS = 0.07
+MIN_BEAT_F = 0.9
+MAX_SPEECH_ERROR_SECONDS = 0.1
+MAX_PAUSE_ERROR_SECONDS = 0.15
 
 
 class Row(NamedTuple):
@@ -39,7 +45,8 @@ class Row(NamedTuple):
 
 def compare(results: dict[str, Any], truth: dict[str, Any]) -> list[Row]:
     """One row per fact of the truth file that today's analyzers speak of."""
-    return [row for facts in (_shots, _flashes, _palettes, _camera, _texts, _objects) for row in facts(results, truth)]
+    every = (_shots, _flashes, _palettes, _camera, _texts, _objects, _music, _speech)
+    return [row for facts in every for row in facts(results, truth)]
 
 
 def _shots(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
@@ -149,6 +156,49 @@ def _objects(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
         )
         actual = ("seen" if seen else "not seen") if trained else "random weights"
         yield Row("object", f"{item['label']} in shot {item['shot'] + 1}", actual, None)
+
+
+def _music(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    analyzer, true = results["analyzers"]["audio_analysis"], truth["music"]
+    tempo, key = (analyzer["summary"][name] for name in ("tempo_bpm", "key"))
+    is_right = tempo is not None and abs(tempo - true["tempo_bpm"]) <= MAX_TEMPO_ERROR_BPM
+    yield Row("tempo", f"{true['tempo_bpm']} BPM", "none" if tempo is None else f"{tempo:.1f} BPM", is_right)
+    yield Row("key", true["key"], str(key), key == true["key"])
+    beats = [segment["start"] for segment in analyzer["segments"] if segment["label"] == "beat"]
+    hits = sum(any(abs(beat - each) <= MAX_BEAT_ERROR_SECONDS for beat in beats) for each in true["beats_seconds"])
+    f = 2 * hits / (len(beats) + len(true["beats_seconds"]))
+    yield Row("beats", f"{len(true['beats_seconds'])} of them", f"{len(beats)}, F {f:.2f}", f >= MIN_BEAT_F)
+
+
+def _speech(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    """Sentences by the speech mask, pauses between them by speech_flow; the words need trained weights."""
+    heard = results["analyzers"]["speech_transcription"]["summary"]["speech_spans_s"]
+    sentences = [(each["start_seconds"], each["end_seconds"], each["text"]) for each in truth["speech"]["sentences"]]
+    yield from _spans("speech", sentences, heard, MAX_SPEECH_ERROR_SECONDS)
+    segments = results["analyzers"]["speech_flow"]["segments"]
+    found = [(segment["start"], segment["end"]) for segment in segments if segment["label"] == "pause"]
+    pauses = [(each["start_seconds"], each["end_seconds"], "") for each in truth["speech"]["pauses"]]
+    yield from _spans("pause", pauses, found, MAX_PAUSE_ERROR_SECONDS)
+    transcription = results["analyzers"]["speech_transcription"]
+    trained = bool(transcription["models"]) and all(model["trained"] for model in transcription["models"])
+    true = " ".join(text for *_, text in sentences)
+    said = transcription["summary"]["text"] if trained else "random weights"
+    yield Row("words", true, str(said), None)
+
+
+def _spans(
+    what: str, true: list[tuple[float, float, str]], found: list[Sequence[float]], bound_seconds: float
+) -> Iterator[Row]:
+    """Every true span by the one found that begins nearest to it."""
+    for start, end, text in true:
+        nearest = min(found, key=lambda span: abs(span[0] - start), default=None)
+        expected = f"{start:.2f}-{end:.2f} s {text}".rstrip()
+        if nearest is None:
+            yield Row(what, expected, "none", False)
+            continue
+        error = max(abs(nearest[0] - start), abs(nearest[1] - end))
+        is_right = error <= bound_seconds and len(found) == len(true)
+        yield Row(what, expected, f"{nearest[0]:.2f}-{nearest[1]:.2f} s", is_right)
 
 
 def _delta_e(hex_color: str, lab: list[float]) -> float:

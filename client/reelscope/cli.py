@@ -51,7 +51,11 @@ app.add_typer(server, name="server")
 app.add_typer(models.app, name="models")
 
 BiometricsOption = Annotated[
-    bool, typer.Option("--no-biometrics", help="Judge nobody by face: no age, expression or gaze; no face is cut out.")
+    bool,
+    typer.Option(
+        "--no-biometrics",
+        help="Judge nobody by face or voice: no age, expression, gaze or vocal emotion; no face is cut out.",
+    ),
 ]
 ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
 

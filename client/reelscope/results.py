@@ -163,7 +163,7 @@ class RunFacts:
     profile: str
     """Profile of server/profiles.toml."""
     biometrics: bool
-    """Whether people's age, expression and gaze were analysed."""
+    """Whether people's age, expression, gaze and voice were analysed."""
     detail: Detail
     """How much was written."""
 

@@ -52,6 +52,7 @@ def test_means_ranges_slope_and_peak():
     assert summary.valence.mean == pytest.approx((2 * 0.9 + 8 * 0.3) / 10)
     assert summary.arousal_slope_per_second == pytest.approx(np.polyfit([2, 6, 11], [0.2, 0.5, 0.9], 1)[0], rel=1e-5)
     assert summary.peak_seconds == pytest.approx(11)
+    assert summary.judged_seconds == pytest.approx(10)
     assert summary.sensitive is True
     assert [segment.data.arousal for segment in finding.segments] == pytest.approx([0.2, 0.5, 0.9])
     assert {segment.score for segment in finding.segments} == {None}
@@ -67,7 +68,8 @@ def test_silence_and_music_have_no_segments(seconds):
     summary = finding.summary
     assert (summary.arousal, summary.valence, summary.dominance) == (None, None, None)
     assert (summary.arousal_slope_per_second, summary.peak_seconds) == (None, None)
-    assert speech_emotion.headline(summary) == "no voice is judged"
+    assert summary.judged_seconds == 0
+    assert speech_emotion.headline(summary) == "no voice to judge"
 
 
 @pytest.mark.parametrize(("snr_db", "is_noisy"), [(30, False), (8, False), (3, True), (0, True)])
@@ -123,8 +125,10 @@ def test_random_weights_claim_nothing():
     summary = finding.summary
     assert (summary.arousal, summary.valence, summary.dominance) == (None, None, None)
     assert (summary.arousal_slope_per_second, summary.peak_seconds) == (None, None)
+    assert summary.judged_seconds is None
     assert summary.sensitive is True
     assert speech_emotion.ANALYZER.is_biometric
+    assert speech_emotion.headline(summary) == "random weights: nothing is claimed"
 
 
 @pytest.mark.parametrize("trained", [True, False])

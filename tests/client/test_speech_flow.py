@@ -73,6 +73,17 @@ def test_a_continuous_sentence_has_no_pause(text, speed):
     assert finding.summary.phonation_ratio == 1
 
 
+@pytest.mark.parametrize(("click_seconds", "count"), [(0.05, 1), (0.2, 2)])
+def test_a_click_does_not_split_a_pause(click_seconds, count):
+    """Whatever sounds for less than 0.1 s is no speech."""
+    click = speaking.Spoken(speaking.noise(click_seconds, -15), (), ((0.0, click_seconds),))
+    spoken = joined([say(FOX), click, say(CAKE)], [0.4, 0.4])
+    pauses = labelled(flow(spoken), "pause")
+    assert len(pauses) == count
+    total = sum(pause.data.length_seconds for pause in pauses)
+    assert total == pytest.approx(0.8 + (click_seconds if count == 1 else 0), abs=0.05)
+
+
 def test_a_shorter_gap_is_no_pause():
     assert labelled(flow(joined([say(FOX), say(CAKE)], [0.15])), "pause") == []
 

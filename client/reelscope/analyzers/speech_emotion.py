@@ -63,8 +63,10 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceSummary:
-    """How voices sound in the clip. All is null without speech, and when a model is untrained."""
+    """How voices sound in the clip. All is null when a model is untrained, all but the time without speech."""
 
+    judged_seconds: float | None
+    """Speech for which the network gives arousal, seconds."""
     arousal: Dimension | None
     """0 calm to 1 excited."""
     valence: Dimension | None
@@ -128,8 +130,10 @@ def _known(value: float) -> float | None:
 def _summary(emotions: SpeechEmotions) -> VoiceSummary:
     is_judged = np.isfinite(emotions.arousal) & (not emotions.untrained_models)
     arousal = np.clip(emotions.arousal[is_judged].astype(np.float64), 0, 1)
-    middles = emotions.spans_seconds[is_judged].mean(1)
+    spans = emotions.spans_seconds[is_judged]
+    middles = spans.mean(1)
     return VoiceSummary(
+        judged_seconds=None if emotions.untrained_models else float((spans[:, 1] - spans[:, 0]).sum()),
         arousal=_dimension(emotions.arousal, emotions),
         valence=_dimension(emotions.valence, emotions),
         dominance=_dimension(emotions.dominance, emotions),
@@ -149,8 +153,10 @@ def _dimension(values: NDArray[np.float32], emotions: SpeechEmotions) -> Dimensi
 
 def headline(summary: VoiceSummary) -> str:
     """Say it in a few words."""
+    if summary.judged_seconds is None:
+        return "random weights: nothing is claimed"
     if summary.arousal is None:
-        return "no voice is judged"
+        return "no voice to judge"
     named = (("arousal", summary.arousal), ("valence", summary.valence), ("dominance", summary.dominance))
     parts = [f"{name} {found.mean:.2f}" for name, found in named if found]
     if summary.peak_seconds is not None:

@@ -85,7 +85,7 @@ def analyze(
     is_known = spoken is not None and not activity.untrained_models
     has_words = is_known and words is not None
     lengths = [pause.end_seconds - pause.start_seconds for pause in pauses]
-    pause_ratio = 1 - spoken.sounding_seconds / spoken.span_seconds if spoken and is_known else None
+    pause_ratio = sum(lengths) / spoken.span_seconds if spoken and is_known else None
     summary = FlowSummary(
         pause_count=len(pauses) if is_known else None,
         pauses_per_minute=len(pauses) / minutes if is_known else None,

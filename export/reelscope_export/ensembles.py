@@ -147,6 +147,17 @@ ENSEMBLES: tuple[Ensemble, ...] = (
         max_batch_size=0,
     ),
     Ensemble(
+        name="speech",
+        comment=(
+            "Speech: the words that are spoken, and when. waveform: 16 kHz mono, full scale +-1, any length. language:",
+            "Whisper's code, empty to detect it. Tensors as in model_repository/voice_activity_silero and",
+            "model_repository/speech_whisper; nothing is decoded where the former hears no speech.",
+        ),
+        steps=(Step("voice_activity_silero"), Step("speech_whisper")),
+        inputs=(WAVEFORM, Tensor("language", "TYPE_STRING", (1,))),
+        max_batch_size=0,
+    ),
+    Ensemble(
         name="sounds",
         comment=(
             "Sounds: AudioSet's labels of windows of sound. waveform: 16 kHz mono, full scale +-1, one length per",

@@ -31,13 +31,15 @@ MODELS: tuple[str, ...] = (
     "face_landmarks",
     "face_expression",
     "voice_activity_silero",
+    "speech_whisper_encoder",
+    "speech_whisper_decoder",
     "sound_events_ast",
     "speech_emotion_wav2vec2",
 )
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 
 
-ADAPTERS: tuple[str, ...] = ("text_reader", "face_crops")
+ADAPTERS: tuple[str, ...] = ("text_reader", "face_crops", "speech_whisper")
 """Python models: a committed 1/model.py, no weights of their own. Each has a module here that holds its CONTRACT."""
 
 

@@ -150,7 +150,7 @@ class Cache:
                 if mode == "trained" or entry.package:
                     raise
                 self.report(f"random weights for {variant}: {exc}")
-        return self._random(variant, Path(entry.file).name, write_random, recipe)
+        return self._random(f"{model}.{variant}", Path(entry.file).name, write_random, recipe)
 
     def _trained(self, entry: Entry, policy: LicencePolicy) -> Weights:
         if policy == "commercial" and not entry.commercial_use:
@@ -242,11 +242,12 @@ class Cache:
             ) from exc
         return lock
 
-    def _random(self, variant: str, name: str, write_random: Callable[[Path], None], recipe: str) -> Weights:
-        folder = self.folder / "random" / f"{variant}-{recipe}"
+    def _random(self, drawn: str, name: str, write_random: Callable[[Path], None], recipe: str) -> Weights:
+        """Find or draw weights; `drawn` names model and variant, because models may share a variant and its file."""
+        folder = self.folder / "random" / f"{drawn}-{recipe}"
         file = folder / name
         if not file.is_file():
-            self.report(f"drawing seeded random weights for {variant}")
+            self.report(f"drawing seeded random weights for {drawn}")
             temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
             temporary.mkdir(parents=True)
             try:
@@ -254,9 +255,9 @@ class Cache:
                 _place_folder(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-            for older in folder.parent.glob(f"{variant}-*"):
-                # yolov8n-pose is another variant, not an older recipe of yolov8n.
-                if older != folder and older.name.rpartition("-")[0] == variant:
+            for older in folder.parent.glob(f"{drawn}-*"):
+                # A variant yolov8n-pose would be another one, not an older recipe of yolov8n.
+                if older != folder and older.name.rpartition("-")[0] == drawn:
                     shutil.rmtree(older, ignore_errors=True)
         return Weights(
             file=file, sha256=file_sha256(file), trained=False, source="random, seed 0", revision=recipe, licence="none"

@@ -166,13 +166,13 @@ def test_commercial_policy_refuses_non_commercial_weights(cache: Cache, said: li
 
 
 def test_random_weights_of_an_old_recipe_are_dropped(cache: Cache) -> None:
-    old = cache.folder / "random" / "net-old" / "net.pt"
+    old = cache.folder / "random" / "model.net-old" / "net.pt"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"old")
-    (cache.folder / "random" / "net-pose-abc").mkdir()  # another variant
+    (cache.folder / "random" / "model.net-pose-abc").mkdir()  # another variant
     found = _resolve(cache, "random")
-    assert found.file == cache.folder / "random" / "net-abc" / "net.pt"
-    assert sorted(path.name for path in (cache.folder / "random").iterdir()) == ["net-abc", "net-pose-abc"]
+    assert found.file == cache.folder / "random" / "model.net-abc" / "net.pt"
+    assert sorted(path.name for path in (cache.folder / "random").iterdir()) == ["model.net-abc", "model.net-pose-abc"]
 
 
 def test_random_weights_are_drawn_whole_or_not_at_all(cache: Cache) -> None:
@@ -189,14 +189,14 @@ def test_random_weights_drawn_twice_at_once(cache: Cache) -> None:
     """Another export of the same model places the same bytes while this one still draws."""
 
     def write(file: Path) -> None:
-        other = cache.folder / "random" / "net-abc" / "net.pt"
+        other = cache.folder / "random" / "model.net-abc" / "net.pt"
         other.parent.mkdir(parents=True)
         for each in (file, other):
             each.write_bytes(b"random")
 
     found = cache.resolve("model", "net", mode="random", policy="any", write_random=write, recipe="abc")
     assert found.file.read_bytes() == b"random"
-    assert [path.name for path in (cache.folder / "random").iterdir()] == ["net-abc"]
+    assert [path.name for path in (cache.folder / "random").iterdir()] == ["model.net-abc"]
 
 
 def _folder(cache: Cache, url: str, **changes: object) -> Cache:

@@ -1,0 +1,159 @@
+"""Windows to tokens: language, greedy decoding, and another try at a higher temperature where a result looks wrong.
+
+The rules of what may come next are in the decoder's graph; when to try again is `whisper.transcribe`'s rule. Windows
+are decoded together, at the same position; one that has ended waits for the others.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_COMPRESSION_RATIO = 2.4
+"""Text that zlib makes smaller than this repeats itself."""
+MIN_LOG_PROBABILITY = -1.0
+MAX_NO_SPEECH = 0.6
+"""Above it, and below MIN_LOG_PROBABILITY, there is no speech: the text is dropped, and no other try is made."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is tried.
+
+    Attributes:
+        temperatures: of one try after the other.
+        max_tokens: sampled at most in one try.
+        max_passes: times that one window is decoded, each from where the last text ended.
+        steps_per_call: tokens that one request to the decoder asks for; between requests a caller can give up.
+    """
+
+    temperatures: tuple
+    max_tokens: int
+    max_passes: int
+    steps_per_call: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one try gave for one window.
+
+    Attributes:
+        tokens: with time stamps, without the end.
+        mean_log_probability: of the tokens and the end.
+    """
+
+    tokens: list
+    text: str
+    mean_log_probability: float
+    no_speech_probability: float
+    temperature: float
+
+    @property
+    def compression_ratio(self):
+        """Length of the text over its length after zlib."""
+        written = self.text.encode()
+        return len(written) / len(zlib.compress(written))
+
+    @property
+    def is_silence(self):
+        """Whether the network doubts both that somebody speaks and what it has written."""
+        return self.no_speech_probability > MAX_NO_SPEECH and not self.mean_log_probability > MIN_LOG_PROBABILITY
+
+    @property
+    def is_doubtful(self):
+        """Whether another try may be better."""
+        improbable = self.mean_log_probability < MIN_LOG_PROBABILITY
+        if improbable and self.no_speech_probability > MAX_NO_SPEECH:
+            return False
+        return improbable or self.compression_ratio > MAX_COMPRESSION_RATIO
+
+
+def first_logits(networks, cross, start):
+    """Logits [N,V] after the first token alone, which tell language and silence; and the description of the tokens."""
+    found = _ask(networks, cross, _begin(cross, [start]), 0.0, np.zeros((cross.shape[0], 1)), ["logits", "tokenizer"])
+    return found["logits"], found["tokenizer"].flat[0]
+
+
+def languages(logits, tokens):
+    """Probability of each language [N,languages], by the logits after the first token."""
+    first = tokens.first_language
+    return softmax(logits[:, first : first + len(tokens.languages)])
+
+
+def decode(networks, cross, prompt, tokens, no_speech, settings):
+    """Decode windows until no result is doubtful, or the temperatures are used up.
+
+    Args:
+        networks: of the request.
+        cross: of the encoder.
+        prompt: tokens that begin every text.
+        tokens: the network's.
+        no_speech: probability that nobody speaks, of each window.
+        settings: how much is tried.
+
+    Returns:
+        A `Result` for each window.
+    """
+    results = [None] * cross.shape[0]
+    waiting = list(range(cross.shape[0]))
+    for number, temperature in enumerate(settings.temperatures):
+        # The same numbers for every request and every row: equal sound gets equal text, whatever is decoded beside it.
+        chance = np.random.default_rng(number)
+        sampled, sums = _sample(networks, cross.rows(waiting), prompt, tokens.end, temperature, chance, settings)
+        for row, said, total in zip(waiting, sampled, sums, strict=True):
+            text = tokens.text(said).strip()
+            results[row] = Result(said, text, total / (len(said) + 1), float(no_speech[row]), temperature)
+        waiting = [row for row in waiting if results[row].is_doubtful]
+        if not waiting:
+            break
+    return results
+
+
+def _sample(networks, cross, prompt, end, temperature, chance, settings):
+    """Tokens of each row before its end, and the sums of their log-probabilities with the end's."""
+    outputs = ["sampled", "sampled_log_probabilities", "next_history", "next_cache"]
+    state, taken, sums = _begin(cross, prompt), [], np.zeros(cross.shape[0])
+    left = settings.max_tokens
+    while left:
+        uniforms = np.tile(chance.random(min(settings.steps_per_call, left)), (cross.shape[0], 1))
+        found = _ask(networks, cross, state, temperature, uniforms, outputs)
+        taken.append(found["sampled"])
+        sums += found["sampled_log_probabilities"].sum(1, dtype=np.float64)
+        left -= found["sampled"].shape[1]
+        if (found["sampled"][:, -1] == end).all():
+            break
+        state = {"tokens": taken[-1][:, -1:], "history": found["next_history"], "cache": found["next_cache"]}
+    rows = np.concatenate(taken, 1).tolist()
+    return [row[: row.index(end)] if end in row else row for row in rows], sums.tolist()
+
+
+def _begin(cross, prompt):
+    """State of the decoder before the prompt."""
+    count, parts, _, width = cross.shape
+    return {
+        "tokens": np.tile(np.array(prompt, np.int32), (count, 1)),
+        "history": np.full((count, 3), -1, np.int32),
+        "cache": np.zeros((count, parts, 0, width), np.float32),
+    }
+
+
+def _ask(networks, cross, state, temperature, uniforms, outputs):
+    inputs = {
+        **state,
+        "temperatures": np.full(cross.shape[0], temperature, np.float32),
+        "uniforms": uniforms.astype(np.float32),
+    }
+    return networks.decode(cross, inputs, outputs)
+
+
+def given(networks, cross, tokens):
+    """For a text that is known: probability [S] of each token, and the scores [H,S,1500] of the aligning heads."""
+    outputs = ["token_probabilities", "alignment_scores"]
+    found = _ask(networks, cross, _begin(cross, tokens), 0.0, np.zeros((1, 1)), outputs)
+    return found["token_probabilities"][0], found["alignment_scores"][0]
+
+
+def softmax(scores):
+    """Over the last axis."""
+    raised = np.exp(scores - scores.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)

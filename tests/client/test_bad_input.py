@@ -224,7 +224,7 @@ def test_a_clip_of_odd_size_is_a_clip(tmp_path, height, width, count, name):
     values = accepted(clips.write(tmp_path / name, frames, codec=codec), tmp_path / "out")
     media = values["media"]
     assert (media["height"], media["width"], media["n_frames"]) == (height, width, count)
-    assert {found["status"] for found in values["analyzers"].values()} == {"ok"}
+    assert {found["status"] for found in values["analyzers"].values() if found["reason"] != "no_audio_stream"} == {"ok"}
 
 
 def _segment(folder, seed, height, width, start_seconds):
@@ -275,7 +275,11 @@ def test_a_truncated_clip_is_partial_or_refused(tmp_path, whole, tenths):
         assert tenths < 3 or whole.name == "plain.mp4", "only an index that comes last makes most of a clip unreadable"
         return
     assert done.exit_code == 3, done.output
-    for found in read(tmp_path / "out")["analyzers"].values():
+    values = read(tmp_path / "out")
+    for found in values["analyzers"].values():
+        if found["status"] == "skipped":  # cut off before the first sample of its sound
+            assert (found["reason"], values["media"]["audio"]["present"]) == ("no_audio_stream", False)
+            continue
         assert found["status"] == "partial"
         assert found["reason"] in ("truncated_input", "damaged_input")
         assert 0 < found["coverage"] < 1

@@ -7,7 +7,7 @@ import pytest
 from reelscope import settings
 from reelscope.errors import UsageError
 
-BIOMETRIC = {"face_attributes", "face_crops", "face_expression", "face_landmarks"}
+BIOMETRIC = {"face_attributes", "face_crops", "face_expression", "face_landmarks", "speech_emotion_wav2vec2"}
 
 
 def stating(monkeypatch, value):

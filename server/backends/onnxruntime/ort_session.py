@@ -6,6 +6,8 @@ cudnn_conv_algo_search (0 exhaustive, 1 heuristic, 2 default), gpu_mem_limit (by
 do_copy_in_default_stream. Values and defaults are the native backend's.
 """
 
+import ctypes
+
 import onnxruntime
 
 
@@ -34,6 +36,8 @@ def open_session(config, name, path, device_id):
             f"{name}: {path.parent.name}/{path.name} cannot be opened ({error}); if it is damaged, build it again: "
             f"reelscope-export {name} --profile NAME --force"
         ) from error
+    # Weights are copied on their way in. What that leaves behind, for a large network its size again, goes back.
+    ctypes.CDLL(None).malloc_trim(0)
     # onnxruntime only warns when a provider cannot start, and would then run on the CPU unnoticed.
     if absent := [provider for provider, _ in gpu_providers if provider not in session.get_providers()]:
         raise RuntimeError(f"{name}: {', '.join(absent)} did not start; see the log (driver, CUDA or cuDNN missing?)")

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import ASTConfig, ASTForAudioClassification
 from transformers.utils import logging
 
-from reelscope_export import paths, sound_filter_bank, spoken
+from reelscope_export import paths, sound_filter_bank
 
 SEED = 0
 
@@ -61,7 +61,8 @@ def write_checkpoint(file: Path) -> None:
 
 
 def _sounds() -> Tensor:
-    """Speech and noise, float32 [2,16000]."""
-    noise = np.random.default_rng(SEED).normal(0, 0.1, spoken.SAMPLE_RATE_HZ)
-    speech = spoken.say("Listen to what these words sound like.")[: len(noise)]
-    return torch.from_numpy(np.stack((speech, noise)).astype(np.float32))
+    """A sweep and noise, float32 [2,16000]. No speech: espeak-ng says nothing twice in the same way."""
+    times = np.arange(sound_filter_bank.SAMPLE_RATE_HZ) / sound_filter_bank.SAMPLE_RATE_HZ
+    sweep = 0.5 * np.sin(2 * np.pi * (100 + 1000 * times) * times)
+    noise = np.random.default_rng(SEED).normal(0, 0.1, len(times))
+    return torch.from_numpy(np.stack((sweep, noise)).astype(np.float32))

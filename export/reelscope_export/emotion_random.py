@@ -75,11 +75,15 @@ def _config() -> Wav2Vec2Config:
 
 
 def _sounds() -> list[Array]:
-    """Two voices, a tone and noise, one second each."""
+    """A low buzz in slow syllables, a high one in quick ones, a tone and noise, one second each.
+
+    No speech: espeak-ng says nothing twice in the same way.
+    """
     times = np.arange(spoken.SAMPLE_RATE_HZ) / spoken.SAMPLE_RATE_HZ
-    noise = np.random.default_rng(SEED).normal(0, 0.1, len(times)).astype(np.float32)
-    voices = [
-        spoken.say("Listen to what these words sound like.", words_per_minute=speed)[: len(times)]
-        for speed in (110, 260)
+    buzzes = [
+        (pitch_hz * (1 + 0.1 * np.sin(2 * np.pi * times)) * times % 1 - 0.5) * np.sin(np.pi * syllables_hz * times) ** 2
+        for pitch_hz, syllables_hz in ((100, 3), (260, 7))
     ]
-    return [*voices, np.sin(2 * np.pi * 220 * times).astype(np.float32), noise]
+    tone = np.sin(2 * np.pi * 220 * times)
+    noise = np.random.default_rng(SEED).normal(0, 0.1, len(times))
+    return [sound.astype(np.float32) for sound in (*buzzes, tone, noise)]

@@ -150,10 +150,11 @@ ENSEMBLES: tuple[Ensemble, ...] = (
         name="speech",
         comment=(
             "Speech: the words that are spoken, and when. waveform: 16 kHz mono, full scale +-1, any length. language:",
-            "Whisper's code, empty to detect it. Tensors as in model_repository/voice_activity_silero and",
-            "model_repository/speech_whisper; nothing is decoded where the former hears no speech.",
+            "Whisper's code, empty to detect it. Tensors as in model_repository/speech_whisper; nothing is decoded where",
+            "voice_activity_silero hears no speech.",
         ),
-        steps=(Step("voice_activity_silero"), Step("speech_whisper")),
+        # Not an output as well: Triton would not run the step for a caller who does not ask for that one, and give up.
+        steps=(Step("voice_activity_silero", inner=("speech_probabilities",)), Step("speech_whisper")),
         inputs=(WAVEFORM, Tensor("language", "TYPE_STRING", (1,))),
         max_batch_size=0,
     ),
@@ -177,6 +178,21 @@ ENSEMBLES: tuple[Ensemble, ...] = (
         ),
         steps=(Step("speech_emotion_wav2vec2"),),
         inputs=(WAVEFORM,),
+        max_batch_size=8,
+    ),
+    Ensemble(
+        name="understanding",
+        comment=(
+            "Understanding: JSON answers about a few RGB frames. Tensors as in",
+            "model_repository/video_understanding_qwen2vl; video_understanding_qwen2vl_provenance says which weights",
+            "answered.",
+        ),
+        steps=(Step("video_understanding_qwen2vl"),),
+        inputs=(
+            Tensor("frames", "TYPE_UINT8", (-1, -1, -1, 3)),
+            Tensor("task", "TYPE_STRING", (1,)),
+            Tensor("context", "TYPE_STRING", (1,)),
+        ),
         max_batch_size=8,
     ),
 )

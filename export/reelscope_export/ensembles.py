@@ -150,8 +150,8 @@ ENSEMBLES: tuple[Ensemble, ...] = (
         name="speech",
         comment=(
             "Speech: the words that are spoken, and when. waveform: 16 kHz mono, full scale +-1, any length. language:",
-            "Whisper's code, empty to detect it. Tensors as in model_repository/speech_whisper; nothing is decoded where",
-            "voice_activity_silero hears no speech.",
+            "Whisper's code, empty to detect it. Tensors as in model_repository/speech_whisper; nothing is decoded",
+            "where voice_activity_silero hears no speech.",
         ),
         # Not an output as well: Triton would not run the step for a caller who does not ask for that one, and give up.
         steps=(Step("voice_activity_silero", inner=("speech_probabilities",)), Step("speech_whisper")),

@@ -91,7 +91,7 @@ def analyze(
     deadline = Deadline(budget_seconds)
     run = _run_facts(analyzers, profile, detail)
     allowed = permitted(analyzers, profile)
-    kinds = {source_of(signal).consumes for signal in _signals(allowed)}
+    kinds = {kind for signal in _signals(allowed) for kind in _consumed(source_of(signal))}
     allocate = client.allocate if client and Window in kinds else None
     luma = LumaFrame in kinds
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
@@ -99,8 +99,8 @@ def analyze(
         present = {signal for signal in _signals(allowed) if header.has_audio or not issubclass(signal, SoundSignal)}
         workers = {signal: Worker(_source(signal, client, deadline)) for signal in present}
         for signal, worker in workers.items():
-            for needed in source_of(signal).needs:
-                workers[needed].feed(worker, deadline)
+            for feeder in _feeders(signal, workers):
+                workers[feeder].feed(worker, deadline)
         try:
             media, incomplete = _decode(decoder, header, workers, deadline, on_progress)
         finally:
@@ -174,17 +174,36 @@ def _decode(
     else:
         on_progress("decode", 1.0)
     media = decoder.facts()
-    # A source that others feed has everything only when those are done.
-    fed = {kind: source_of(kind).needs for kind in workers if source_of(kind).needs}
     done = 0
-    for kinds in (workers.keys() - fed.keys(), fed.keys()):
+    for kinds in _stages(workers):
         for kind in kinds:
-            workers[kind].end(media.duration_seconds, deadline, [workers[needed] for needed in fed.get(kind, ())])
+            needed = [workers[feeder] for feeder in source_of(kind).needs]
+            workers[kind].end(media.duration_seconds, deadline, needed)
         for kind in kinds:
             workers[kind].join(deadline)
             done += 1
             on_progress("signals", done / len(workers))
     return media, (reason if media.coverage < 1 else None) or decoder.damage
+
+
+def _consumed(source: type[Source[Any]]) -> tuple[type, ...]:
+    return source.consumes if isinstance(source.consumes, tuple) else (source.consumes,)
+
+
+def _feeders(signal: type[Signal], present: Iterable[type[Signal]]) -> tuple[type[Signal], ...]:
+    """Signals whose sources feed this one's: those it needs, and of those it can do without the present ones."""
+    source = source_of(signal)
+    return (*source.needs, *(kind for kind in source.context if kind in present))
+
+
+def _stages(kinds: Iterable[type[Signal]]) -> list[list[type[Signal]]]:
+    """Signals in the order in which they can end: a source that others feed has everything only when those are done."""
+    remaining, stages = set(kinds), []
+    while remaining:
+        stage = [kind for kind in remaining if not remaining.intersection(_feeders(kind, remaining))]
+        remaining.difference_update(stage)
+        stages.append(stage)
+    return stages
 
 
 def _result(

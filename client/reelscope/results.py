@@ -124,6 +124,7 @@ _WIRE_NAMES = {
     "tilt_percent_height_per_second": "tilt_pct_h_s",
     "time_seconds": "t",
     "times_seconds": "t",
+    "window_count": "n_windows",
     "word_count": "n_words",
     "word_probability": "p",
     "words_per_minute": "wpm",

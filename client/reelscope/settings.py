@@ -21,6 +21,9 @@ import platformdirs
 
 from reelscope.errors import UsageError
 
+BUILT_SUFFIXES = (".onnx", ".safetensors")
+"""Of the files that the exporter places in a model repository."""
+
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parents[1]
 
@@ -96,7 +99,7 @@ def model_repository() -> Path:
 
 def _mirror_committed_files(source: Path, target: Path) -> None:
     for file in source.rglob("*"):
-        if not file.is_file() or file.suffix == ".onnx":
+        if not file.is_file() or file.suffix in BUILT_SUFFIXES:
             continue
         copy = target / file.relative_to(source)
         if not copy.is_file() or copy.read_bytes() != file.read_bytes():

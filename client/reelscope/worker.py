@@ -159,7 +159,9 @@ class Worker:
             self.wall_seconds = time.monotonic() - began
 
     def _finish(self, duration_seconds: float) -> None:
-        self._settle(self._source.finish(duration_seconds), None)
+        signal = self._source.finish(duration_seconds)
+        self._source.emit(signal)
+        self._settle(signal, None)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         if self.error is not None:

@@ -46,7 +46,7 @@ def _config_path(settings: ModelSettings) -> Path:
 
 def model_config(contract: Contract, settings: ModelSettings, description: str) -> str:
     """Text of one model's config for one profile."""
-    built = contract.backend != "python"
+    is_graph, built = contract.backend != "python", bool(settings.variant)
     serves = f"{settings.variant}, {settings.precision}" if built else "1/model.py"
     origin = f"Built by export/reelscope_export/{contract.name}.py; written" if built else "Written"
     lines = [
@@ -56,8 +56,9 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
         f'name: "{contract.name}"',
         f'backend: "{contract.backend}"',
         f"max_batch_size: {settings.max_batch_size if contract.batched else 0}",
-        *([f'default_model_filename: "{settings.model_file}"'] if built else []),
-        *_tensors("input", contract.inputs),
+        *([f'default_model_filename: "{settings.model_file}"'] if is_graph else []),
+        # A Python model gets requests one by one: those executed together may differ in shape.
+        *_tensors("input", contract.inputs, "" if is_graph or not contract.batched else " allow_ragged_batch: true"),
         *_tensors("output", contract.all_outputs),
         f"instance_group [{{ count: {settings.instance_count} kind: {settings.instance_kind} }}]",
     ]
@@ -71,6 +72,8 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
         "cudnn_conv_algo_search": settings.cudnn_conv_algo_search if on_gpu else None,
     }
     parameters = {key: str(int(value)) for key, value in numbers.items() if value is not None}
+    if built and not is_graph:
+        parameters["model_file"] = settings.model_file
     for key, text in (parameters | dict(settings.parameters)).items():
         lines.append(f'parameters {{ key: "{key}" value: {{ string_value: "{text}" }} }}')
     return "\n".join(lines) + "\n"
@@ -116,9 +119,9 @@ def _comment(lines: tuple[str, ...]) -> list[str]:
     return [f"# {line}" for line in lines]
 
 
-def _tensors(side: str, tensors: tuple[Tensor, ...]) -> list[str]:
+def _tensors(side: str, tensors: tuple[Tensor, ...], extra: str = "") -> list[str]:
     rows = [
-        f'  {{ name: "{tensor.name}" data_type: {tensor.data_type} dims: [{", ".join(map(str, tensor.dims))}] }}'
+        f'  {{ name: "{tensor.name}" data_type: {tensor.data_type} dims: [{", ".join(map(str, tensor.dims))}]{extra} }}'
         for tensor in tensors
     ]
     return [f"{side} [", *(f"{row}," for row in rows[:-1]), rows[-1], "]"]

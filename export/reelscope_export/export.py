@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from reelscope_export import fingerprint, paths, write
 from reelscope_export.errors import VerificationFailed, VersionInService
@@ -81,11 +82,11 @@ class Exporter:
             )
         with write.staged(target) as stream:
             self.report(f"{model}: building {variant} {settings.precision}")
-            stream.write(self._build(settings, weights, stamp))
-            stream.flush()
+            self._write(settings, weights, stamp, stream)
             self.report(f"{model}: comparing with upstream")
             measures = self._verify(settings, weights, Path(stream.name))
         if self.candidate:
+            _copy_served_code(serving.parent, target.parent)
             self.report(f"{model}: nothing serves the candidate yet; reelscope models roll {model}")
         return Outcome(settings, weights, target, True, measures, time.monotonic() - started)
 
@@ -100,12 +101,10 @@ class Exporter:
             return recorded
         return weights if placed.get(fingerprint.METADATA_KEY) == stamp else None
 
-    def _build(self, settings: ModelSettings, weights: Weights, stamp: str) -> bytes:
+    def _write(self, settings: ModelSettings, weights: Weights, stamp: str, stream: BinaryIO) -> None:
         module = self.load(settings.model)
         from reelscope_export import graph
 
-        built = module.build(weights.file, settings.precision)
-        graph.strip_trace(built)
         provenance = graph.Provenance(
             name=settings.variant,
             source=weights.source,
@@ -115,20 +114,29 @@ class Exporter:
             trained=weights.trained,
             precision=settings.precision,
         )
+        metadata = {fingerprint.METADATA_KEY: stamp, fingerprint.PROVENANCE_KEY: provenance.to_json()}
+        if module.CONTRACT.backend == "python":
+            module.write(weights.file, settings.precision, metadata, Path(stream.name))
+            return
+        built = module.build(weights.file, settings.precision)
+        graph.strip_trace(built)
         graph.attach_provenance(built, provenance, batched=module.CONTRACT.batched)
-        for key, value in ((fingerprint.METADATA_KEY, stamp), (fingerprint.PROVENANCE_KEY, provenance.to_json())):
+        for key, value in metadata.items():
             entry = built.metadata_props.add()
             entry.key, entry.value = key, value
-        return bytes(built.SerializeToString())
+        stream.write(built.SerializeToString())
+        stream.flush()
 
-    def _verify(self, settings: ModelSettings, weights: Weights, graph_file: Path) -> tuple[Measure, ...]:
+    def _verify(self, settings: ModelSettings, weights: Weights, file: Path) -> tuple[Measure, ...]:
         module = self.load(settings.model)
         from reelscope_export import verify
 
-        verify.require_contract(graph_file, module.CONTRACT)
+        is_graph = module.CONTRACT.backend != "python"
+        if is_graph:
+            verify.require_contract(file, module.CONTRACT)
         _require_labels(settings.model, module.labels(weights.file))
         measures = module.verify(
-            verify.open_graph(graph_file),
+            verify.open_graph(file) if is_graph else module.open_built(file),
             weights.file,
             variant=settings.variant,
             precision=settings.precision,
@@ -136,6 +144,12 @@ class Exporter:
         )
         verify.require(settings.model, measures)
         return measures
+
+
+def _copy_served_code(serving: Path, candidate: Path) -> None:
+    """A version of a Python model is its code and its file."""
+    for code in serving.glob("*.py"):
+        shutil.copyfile(code, candidate / code.name)
 
 
 def _require_labels(model: str, labels: tuple[str, ...]) -> None:

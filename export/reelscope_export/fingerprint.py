@@ -1,7 +1,7 @@
 """Has anything changed since a file was built? Answered without importing torch or onnx.
 
-A built graph carries, in its ONNX metadata, the hash of everything it was made from: weights, profile, library
-versions, and the source of each module of this package that the model's module imports, directly or not.
+A built file carries, in its ONNX or safetensors metadata, the hash of everything it was made from: weights, profile,
+library versions, and the source of each module of this package that the model's module imports, directly or not.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from reelscope_export.weights import Weights
 METADATA_KEY = "reelscope.fingerprint"
 PROVENANCE_KEY = "reelscope.provenance"
 """What the graph's `provenance` output says, as JSON, where it can be read without running the graph."""
+
+CHECKPOINT_SUFFIX = ".safetensors"
+"""Of files that Python models read; other built files are graphs."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _LIBRARIES = (
@@ -107,12 +110,14 @@ def recorded_weights(file: Path, metadata: dict[str, str]) -> Weights | None:
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """Metadata of a built graph; empty when there is no file, or it is not one of ours.
+    """Metadata of a built file; empty when there is no file, or it is not one of ours.
 
-    The protobuf is walked field by field: the graph, which may be hundreds of megabytes, is skipped unread.
+    The protobuf of a graph is walked field by field: the graph, which may be hundreds of megabytes, is skipped unread.
     """
     if not file.is_file():
         return {}
+    if file.suffix == CHECKPOINT_SUFFIX:
+        return _read_checkpoint_metadata(file)
     found = {}
     with file.open("rb") as stream:
         try:
@@ -122,6 +127,19 @@ def read_metadata(file: Path) -> dict[str, str]:
         except (EOFError, ValueError):
             return {}
     return found
+
+
+def _read_checkpoint_metadata(file: Path) -> dict[str, str]:
+    """Metadata of safetensors: JSON behind its length, 8 bytes of little endian."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > file.stat().st_size:
+            return {}
+        try:
+            metadata = json.loads(stream.read(length))["__metadata__"]
+        except (KeyError, TypeError, ValueError):
+            return {}
+    return {str(key): str(text) for key, text in metadata.items()}
 
 
 def _fields(stream: BinaryIO, size: int, wanted: int | None) -> Iterator[bytes]:

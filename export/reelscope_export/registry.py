@@ -35,6 +35,7 @@ MODELS: tuple[str, ...] = (
     "speech_whisper_decoder",
     "sound_events_ast",
     "speech_emotion_wav2vec2",
+    "video_understanding_qwen2vl",
 )
 """Names of the models; each is a module of this package. Names only, so that listing them imports nothing."""
 
@@ -56,6 +57,12 @@ class ModelModule(Protocol):
 
     def build(self, weights: Path, precision: str) -> onnx.ModelProto:
         """Build the graph, without provenance, from weights loaded by the upstream library."""
+
+    def write(self, weights: Path, precision: str, metadata: dict[str, str], file: Path) -> None:
+        """Of a Python model with weights, in place of `build`: write the file that its 1/model.py reads."""
+
+    def open_built(self, file: Path) -> Run:
+        """Of a Python model with weights: what the file answers, by the code that is served."""
 
     def verify(self, run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:
         """Compare what answers (the graph, or a server that serves it) with the upstream library, on the same weights

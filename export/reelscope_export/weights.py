@@ -66,6 +66,7 @@ class Entry:
     opt_in: bool = False
     package: str = ""
     weightless: bool = False
+    stand_in: bool = False
     beside: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -143,7 +144,9 @@ class Cache:
             raise UnknownModel(f"{MANIFEST.name} has no weights for {model}, variant {variant!r}") from None
         if entry.weightless:
             return _itself(entry)
-        if mode != "random" or entry.package:
+        if entry.stand_in and mode == "trained":
+            raise WeightsUnavailable(f"{variant} of {model} is a small stand-in that nobody has trained; {entry.note}")
+        if (mode != "random" and not entry.stand_in) or entry.package:
             try:
                 return self._trained(entry, policy)
             except (WeightsUnavailable, LicenceRefused) as exc:

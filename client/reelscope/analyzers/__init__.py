@@ -15,6 +15,7 @@ from reelscope.analyzers import (
     face_emotion,
     object_detection,
     product_detection,
+    qwen2_vl_temporal,
     scene_segmentation,
     speech_emotion,
     speech_flow,
@@ -26,6 +27,7 @@ from reelscope.analyzers import (
 from reelscope.analyzers.base import Analyzer
 
 ANALYZERS: tuple[Analyzer, ...] = (
+    qwen2_vl_temporal.ANALYZER,
     object_detection.ANALYZER,
     text_overlay.ANALYZER,
     background_segmentation.ANALYZER,

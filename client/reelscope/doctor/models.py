@@ -15,7 +15,7 @@ from typing import Any
 
 from reelscope.doctor.checks import Check, folder_bytes, in_words, missing, ok, warning
 from reelscope.errors import ReelscopeError
-from reelscope.settings import Profile
+from reelscope.settings import BUILT_SUFFIXES, Profile
 
 _INVENTORY = "reelscope_export.inventory"
 _INVENTORY_SECONDS = 20.0
@@ -38,7 +38,7 @@ def models(profile: Profile) -> Iterator[Check]:
             yield missing(name, finding, error.remedy or "python -m reelscope_export.configs")
         else:
             files[name] = [model.folder / version / model.file_name for version in model.versions]
-    graphs = [str(file) for built in files.values() for file in built if file.suffix == ".onnx"]
+    graphs = [str(file) for built in files.values() for file in built if file.suffix in BUILT_SUFFIXES]
     command = [sys.executable, "-P", "-m", _INVENTORY, profile.name, *graphs]
     asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_INVENTORY_SECONDS)
     if asked.returncode:
@@ -54,7 +54,7 @@ def models(profile: Profile) -> Iterator[Check]:
 def _graph(name: str, file: Path, graph: dict[str, Any] | None, profile: Profile) -> Check:
     where = f"{file.parent.name}/{file.name}"
     size = in_words(sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*")))
-    if file.suffix != ".onnx":
+    if file.suffix not in BUILT_SUFFIXES:
         return ok(name, f"{where}, {size}")
     build = f"reelscope-export {name} --profile {profile.name}"
     if graph is None:

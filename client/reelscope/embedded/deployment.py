@@ -33,9 +33,16 @@ class ServedModel:
 
     @property
     def file_name(self) -> str:
-        """File of a version folder that is loaded; empty for an ensemble."""
+        """Built file of a version folder, or the code of a model that has none; empty for an ensemble."""
+        if read := self.config.get("parameters", {}).get("model_file"):
+            return str(read["string_value"])
         default = _DEFAULT_FILES.get(self.config.get("backend", ""), "")
         return self.config.get("default_model_filename") or default
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it consists of more than committed files: weights, which the exporter places."""
+        return not self.steps and self.file_name != _DEFAULT_FILES["python"]
 
     @property
     def steps(self) -> frozenset[str]:

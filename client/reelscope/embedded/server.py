@@ -204,7 +204,7 @@ class EmbeddedServer:
     @property
     def _graphs(self) -> set[str]:
         """Names of the models that were built: not ensembles, nor what Python does around the others."""
-        return {model.name for model in self.models if not model.steps and model.config.get("backend") != "python"}
+        return {model.name for model in self.models if model.is_built}
 
     def _load_all(self, deadline: float, missing: Mapping[str, ReelscopeError]) -> None:
         # tritonclient takes most of a second to import, which `reelscope --help` need not pay.

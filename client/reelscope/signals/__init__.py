@@ -32,6 +32,7 @@ from reelscope.signals.sound import (
     Word,
 )
 from reelscope.signals.text import TextRegions
+from reelscope.signals.understanding import Hook, ShotSize, Synopsis, Understanding, UnderstoodWindow
 
 __all__ = [
     "BRIGHTNESS_CELLS",
@@ -53,12 +54,14 @@ __all__ = [
     "FrameEffects",
     "FrameEmbeddings",
     "FrameQuality",
+    "Hook",
     "ObjectTracks",
     "Parameter",
     "PointFlow",
     "Poses",
     "SceneLabels",
     "Shot",
+    "ShotSize",
     "Shots",
     "Signal",
     "SoundLevels",
@@ -68,10 +71,13 @@ __all__ = [
     "SpeechActivity",
     "SpeechEmotions",
     "SpokenWords",
+    "Synopsis",
     "TextRegions",
     "Track",
     "Transition",
     "TransitionKind",
+    "Understanding",
+    "UnderstoodWindow",
     "Utterance",
     "VoiceAcoustics",
     "Word",

@@ -27,6 +27,7 @@ from reelscope.signals import (
     SpeechEmotions,
     SpokenWords,
     TextRegions,
+    Understanding,
     VoiceAcoustics,
 )
 from reelscope.sources.base import Source
@@ -50,6 +51,7 @@ from reelscope.sources.sound_tags import SoundTagSource
 from reelscope.sources.speech_activity import SpeechActivitySource
 from reelscope.sources.speech_emotions import SpeechEmotionSource
 from reelscope.sources.texts import TextSource
+from reelscope.sources.understanding import UnderstandingSource
 from reelscope.sources.voice_acoustics import VoiceAcousticsSource
 from reelscope.sources.words import WordSource
 
@@ -81,6 +83,7 @@ ENSEMBLE_SOURCES: Mapping[type[Signal], type[AskingSource[Any]]] = {
     SpeechEmotions: SpeechEmotionSource,
     SpokenWords: WordSource,
     TextRegions: TextSource,
+    Understanding: UnderstandingSource,
 }
 """Signals that a Triton ensemble answers."""
 

@@ -16,10 +16,13 @@ Part = TypeVar("Part")
 class Source(ABC, Generic[Part]):
     """Turns pieces of one clip into one signal. Used by one thread, for one clip."""
 
-    consumes: ClassVar[type]
-    """FrameChunk, LumaFrame, Window or AudioChunk of the decoder, or what another source emits: what `push` gets."""
+    consumes: ClassVar[type | tuple[type, ...]]
+    """FrameChunk, LumaFrame, Window or AudioChunk of the decoder, what another source emits, or its signal once it is
+    complete: what `push` gets."""
     needs: ClassVar[tuple[type[Signal], ...]] = ()
     """Signals whose sources emit what this one consumes; without them it has nothing to read."""
+    context: ClassVar[tuple[type[Signal], ...]] = ()
+    """The same, but it can do without; they are there when an analyzer reads them."""
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     """Settings that shape the signal."""
 

@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint export configs schema serve stop bench clean lock
+.PHONY: help setup demo test test-all lint export configs schema serve stop bench bench-vlm clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -67,6 +67,9 @@ bench: export ## Measure transport, a clip end to end, and the client's memory (
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
 
+bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200 --device cuda:0" on a GPU).
+	$(BIN)/python -m benchmarks.vlm $(VLM)
+
 lock: setup ## Resolve the dependencies again.
 	$(BIN)/uv --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header pyproject.toml requirements.in --extra server --extra vlm --extra export --extra dev -o requirements.lock
@@ -74,4 +77,4 @@ lock: setup ## Resolve the dependencies again.
 clean: ## Remove everything that was built or installed.
 	-test -x $(BIN)/reelscope && $(BIN)/reelscope server down
 	rm -rf .venv out dist .mypy_cache .pytest_cache .ruff_cache
-	find model_repository -name '*.onnx' -delete
+	find model_repository -name '*.onnx' -delete -o -name '*.safetensors' -delete

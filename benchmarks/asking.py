@@ -18,6 +18,8 @@ from reelscope_export.verify import Run
 HEIGHT, WIDTH = 1280, 720
 CONSTANTS = {"count": 1, "widths": 160, "canvas_px": 1280}
 """Faces in each frame, columns of a line of text, longer side that text is sought at."""
+STRINGS = {"task": b"window"}
+VIDEO_FRAMES = 2
 IN_FLIGHT = 4
 """Windows under way at once where throughput is measured."""
 DEADLINE_SECONDS = 300.0
@@ -35,6 +37,10 @@ def scene(rows: int, height: int = HEIGHT, width: int = WIDTH, channels: int = 3
 def sample(tensor: Tensor, rows: int, *, batched: bool) -> np.ndarray:
     """An input of `rows` rows, as a clip would give it: pictures, boxes of a third of the frame, faces within them."""
     dims = tensor.dims if batched else tensor.dims[1:]
+    if tensor.data_type == "TYPE_STRING":
+        return np.full((rows, *dims), STRINGS.get(tensor.name, b""), np.object_)
+    if tensor.data_type == "TYPE_UINT8" and len(dims) == 4:  # each row is a video
+        return scene(rows * VIDEO_FRAMES).reshape(rows, VIDEO_FRAMES, HEIGHT, WIDTH, 3)
     if tensor.data_type == "TYPE_UINT8":
         height, width, *channels = dims
         height, width = (fixed if fixed > 0 else free for fixed, free in ((height, HEIGHT), (width, WIDTH)))
@@ -113,7 +119,7 @@ def measure_speed(
     """
     one, many = ({each.name: sample(each, rows, batched=batched) for each in tensors} for rows in (1, window_rows))
     window = None
-    if "frames" in many:
+    if "frames" in many and many["frames"].ndim == 4:
         window = asking.client.allocate(HEIGHT, WIDTH)
         window.array[:window_rows] = many["frames"]
         assert asking.client.uses_shared_memory

@@ -71,6 +71,8 @@ class BareModels:
                 "model_config": json.dumps(model.config),
                 "model_repository": str(model.folder),
                 "model_version": model.versions[-1],
+                "model_instance_kind": "CPU",
+                "model_instance_device_id": "0",
             }
         )
 
@@ -149,6 +151,9 @@ class _Request:
 
     def is_cancelled(self) -> bool:
         return False
+
+    def timeout(self) -> int:
+        return 0
 
 
 class _Error(SimpleNamespace):

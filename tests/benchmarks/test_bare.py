@@ -32,6 +32,6 @@ def test_an_ensemble_answers_as_on_the_server(served, ensemble):
     found = bare.infer(ensemble.name, inputs, names)
     assert found.keys() == expected.keys() == set(names)
     for name in names:
-        if expected[name].dtype == object:
-            continue  # strings are bytes on the wire, and text in onnxruntime
+        if expected[name].dtype == object or name == "seconds":
+            continue  # strings are bytes on the wire, and text in onnxruntime; times are never the same
         assert np.array_equal(found[name], expected[name], equal_nan=True), name

@@ -12,6 +12,7 @@ from places import DEMO
 from reelscope import pipeline, settings
 from reelscope.inference import InferenceClient, memory
 from reelscope.processes import ProcessIdentity
+from reelscope_export import paths
 from reelscope_export.registry import ADAPTERS
 
 
@@ -20,8 +21,9 @@ def test_a_damaged_graph_names_model_file_and_command(cli, tmp_path, content):
     """Every graph that the profile serves is damaged: no server, no results, and every model is named."""
     profile = settings.profile("cpu")
     graphs = [model for model in profile.models if model not in ADAPTERS]
+    files = {model: paths.model_settings(paths.read_profiles(), "cpu", model).model_file for model in graphs}
     for model in graphs:
-        file = tmp_path / "repository" / model / "1" / profile.model_file
+        file = tmp_path / "repository" / model / "1" / files[model]
         file.parent.mkdir(parents=True)
         file.write_bytes(content)
     places = {"REELSCOPE_REPOSITORY": str(tmp_path / "repository"), "REELSCOPE_STATE": str(tmp_path / "state")}
@@ -30,7 +32,7 @@ def test_a_damaged_graph_names_model_file_and_command(cli, tmp_path, content):
     assert "error (server_start_failed): " in done.stderr
     assert "Traceback" not in done.stderr
     for model in graphs:
-        assert f"{model}: 1/{profile.model_file} cannot be opened (" in done.stderr
+        assert f"{model}: 1/{files[model]} cannot be opened (" in done.stderr
         assert f"reelscope-export {model} --profile NAME --force" in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
     done = cli("doctor", **places)

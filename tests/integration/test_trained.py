@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
 import clips
 import speech
@@ -36,6 +37,8 @@ STEP_PX = 4
 
 FACE_MODELS = ("face_detection_scrfd", "face_crops", "face_attributes", "face_landmarks", "face_expression")
 SPEECH_MODELS = ("voice_activity_silero", "speech_whisper_encoder", "speech_whisper_decoder", "speech_whisper")
+VIDEO_MODELS = ("video_understanding_qwen2vl",)
+"""Served on a GPU only; a CPU has a stand-in that nobody has trained."""
 MODELS = {
     "age_estimation": FACE_MODELS,
     "audio_environment": ("voice_activity_silero", "sound_events_ast"),
@@ -44,6 +47,7 @@ MODELS = {
     "face_emotion": FACE_MODELS,
     "object_detection": ("object_yolov8",),
     "product_detection": ("object_yolov8", "object_crops", "embedding_clip"),
+    "qwen2_vl_temporal": VIDEO_MODELS,
     "scene_segmentation": ("embedding_clip",),
     "speech_emotion": ("voice_activity_silero", "speech_emotion_wav2vec2"),
     "speech_rate": SPEECH_MODELS,
@@ -71,11 +75,13 @@ def analyze(environment: None) -> Analyze:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("REELSCOPE_REPOSITORY", str(repository))
             patch.setattr(weights, "fetch", _refuse)
-            profile = settings.profile("cpu")
+            profile = settings.profile("h200" if models == VIDEO_MODELS else "cpu")
+            if profile.needs_gpu and not torch.cuda.is_available():
+                pytest.skip(f"profile {profile.name} needs a GPU")
             try:
                 exporter = Exporter(settings.model_repository(), cache, mode="trained")
                 for model in models:
-                    exporter.export(paths.model_settings(paths.read_profiles(), "cpu", model))
+                    exporter.export(paths.model_settings(paths.read_profiles(), profile.name, model))
             except (WeightsUnavailable, LicenceRefused) as error:
                 pytest.skip(str(error))
             with EmbeddedServer(profile, models=models) as server, InferenceClient(server.grpc_url) as client:
@@ -334,3 +340,41 @@ def test_louder_faster_higher_speech_is_more_aroused(analyze, tmp_path):
         calm, lively = (speech.joined([speech.say(text, speed=s, pitch=p)], []) for s, p in ((120, 35), (210, 80)))
         before = _arousal(analyze, tmp_path / f"calm-{number}.mkv", calm, -6.0)
         assert _arousal(analyze, tmp_path / f"lively-{number}.mkv", lively, 6.0) > before
+
+
+def _slide(text: str = "", *, circle: bool = False, square: bool = False) -> np.ndarray:
+    """A white slide with a red circle, a blue square or a word."""
+    slide = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    if circle:
+        cv2.circle(slide, (WIDTH // 2, HEIGHT // 2), 200, (255, 0, 0), -1)
+    if square:
+        cv2.rectangle(
+            slide, (WIDTH // 2 - 200, HEIGHT // 2 - 200), (WIDTH // 2 + 200, HEIGHT // 2 + 200), (0, 0, 255), -1
+        )
+    if text:
+        cv2.putText(slide, text, (WIDTH // 2 - 260, HEIGHT // 2 + 60), cv2.FONT_HERSHEY_SIMPLEX, 7, (0, 0, 0), 20)
+    return slide
+
+
+def test_slides_are_described_in_their_windows(analyze, tmp_path):
+    """ANALYZERS.md 1: red circle, blue square, WAIT; three seconds each, each in its own windows."""
+    slides = (_slide(circle=True), _slide(square=True), _slide("WAIT"))
+    frames = [slide for slide in slides for _ in range(3 * RATE)]
+    found = analyze(clips.write(tmp_path / "slides.mp4", frames, rate=RATE), "qwen2_vl_temporal")
+    segments = found.analyzers["qwen2_vl_temporal"].segments
+    for number, words in enumerate((("red", "circle"), ("blue", "square"), ("wait",))):
+        own = [each.data for each in segments if 3 * number <= each.start_seconds < 3 * number + 3]
+        said = " ".join(f"{each.caption} {' '.join(each.subjects)}" for each in own).lower()
+        assert own
+        assert all(word in said for word in words), said
+
+
+def test_a_black_clip_mentions_no_person(analyze, tmp_path):
+    """ANALYZERS.md 1."""
+    frames = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * (2 * RATE)
+    found = analyze(clips.write(tmp_path / "black.mp4", frames, rate=RATE), "qwen2_vl_temporal")
+    result = found.analyzers["qwen2_vl_temporal"]
+    said = " ".join(f"{each.data.caption} {' '.join(each.data.subjects)}" for each in result.segments).lower()
+    assert not {"person", "people", "man", "woman", "child", "girl", "boy", "face"} & set(
+        said.replace(".", " ").split()
+    )

@@ -15,12 +15,15 @@ _INNER = "chunk/"
 """Prefix of every name inside the loop, so that none shadows one outside."""
 
 
-def in_chunks(model: onnx.ModelProto, row_count: int) -> onnx.ModelProto:
+def in_chunks(model: onnx.ModelProto, row_count: int, *, weights_inside: bool = True) -> onnx.ModelProto:
     """Wrap a graph in a loop that gives it `row_count` rows at a time, and what is left in the last round.
 
     Args:
         model: its inputs and outputs have rows as their first dimension, and outputs nothing else that varies.
         row_count: at least 1; a network that was frozen to one row needs 1.
+        weights_inside: onnxruntime fuses convolutions with what follows them only when their weights are in the loop,
+            and the answers of networks of many convolutions differ without that. But it keeps weights in the loop a
+            second time, as they came: large networks of matrix products take a third of the memory with theirs outside.
 
     Returns:
         A graph of the same inputs and outputs, for any number of rows from 0 up.
@@ -46,10 +49,10 @@ def in_chunks(model: onnx.ModelProto, row_count: int) -> onnx.ModelProto:
     constants = [_integer("chunk_rows", row_count), _integer("chunk_rows_less_one", row_count - 1)]
     graph = helper.make_graph(nodes, "in_chunks", inputs, outputs, [*constants, *map(_no_rows, outputs)])
     chunked = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    # Weights last, because every step above copies what it is given. And outside the loop: onnxruntime would keep those
-    # of its body a second time, as they came, and take three times their size where it now takes one.
+    # Weights last, because every step above copies what it is given.
+    (loop_body,) = (attribute.g for attribute in chunked.graph.node[-1].attribute if attribute.name == "body")
     for weight in model.graph.initializer:
-        placed = chunked.graph.initializer.add()
+        placed = (loop_body if weights_inside else chunked.graph).initializer.add()
         placed.CopyFrom(weight)
         placed.name = names[weight.name]
     return chunked
@@ -58,8 +61,7 @@ def in_chunks(model: onnx.ModelProto, row_count: int) -> onnx.ModelProto:
 def _body(
     inner: onnx.GraphProto, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
 ) -> onnx.GraphProto:
-    """One round: slice, run, append. The network lies in here whole, so that onnxruntime optimises it as a whole;
-    what it is told of weights outside, it uses as if they were inside."""
+    """One round: slice, run, append. The network lies in here whole, so that onnxruntime optimises it as a whole."""
     slices = [
         helper.make_node("Slice", [value.name, "first", "end"], [f"{_INNER}{value.name}"], f"slice_{value.name}")
         for value in inputs

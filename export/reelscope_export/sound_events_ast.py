@@ -111,7 +111,7 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
     checkpoint.network.set_attn_implementation("eager")  # a third quicker in onnxruntime than what SDPA is traced to
     example = graph.Example(torch.zeros(2, 16_000), {0: "batch", 1: "samples"})
     model = graph.to_onnx(SoundGraph(checkpoint, precision), {"waveform": example}, output_names=("probabilities",))
-    return chunks.in_chunks(model, 1) if precision == "fp32" else model
+    return chunks.in_chunks(model, 1, weights_inside=False) if precision == "fp32" else model
 
 
 def load(weights: Path) -> Checkpoint:

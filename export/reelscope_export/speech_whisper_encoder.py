@@ -120,7 +120,7 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
     with disable_sdpa():  # softmax in FP32, and fewer operators
         traced = graph.to_onnx(EncoderGraph(whisper_network.load(weights), precision), inputs, output_names=("cross",))
     # One window fills any machine; several at once would only multiply what attention over 1500 positions holds.
-    model = chunks.in_chunks(traced, 1)
+    model = chunks.in_chunks(traced, 1, weights_inside=False)
     whisper_network.open_sizes(model, CONTRACT)
     return model
 

@@ -103,7 +103,7 @@ class SoundTrack:
             self._resampler = av.AudioResampler("fltp", self._layout, self._rate_hz)
         parts = [part.to_ndarray() for part in self._resampler.resample(frame)]
         samples = np.concatenate(parts, 1) if parts else np.empty((self._channel_count, 0), np.float32)
-        # Files of floats may hold anything: what is no number, or has no finite square, would spoil every filter behind.
+        # Files of floats may hold anything: what is no number, or has no finite square, would spoil every filter.
         return np.clip(np.nan_to_num(samples), -MAX_SAMPLE, MAX_SAMPLE)
 
     def _place(self, samples: NDArray[np.float32]) -> None:

@@ -62,19 +62,19 @@ class BareModels:
         sys.path.insert(0, str(folder))
         try:
             served = importlib.import_module("model").TritonPythonModel()
+            served.initialize(  # which may import more of the folder
+                {
+                    "model_name": model.name,
+                    "model_config": json.dumps(model.config),
+                    "model_repository": str(model.folder),
+                    "model_version": model.versions[-1],
+                    "model_instance_kind": "CPU",
+                    "model_instance_device_id": "0",
+                }
+            )
         finally:
             sys.path.remove(str(folder))
             sys.modules.pop("model", None)  # the next Python model has a file of this name, too
-        served.initialize(
-            {
-                "model_name": model.name,
-                "model_config": json.dumps(model.config),
-                "model_repository": str(model.folder),
-                "model_version": model.versions[-1],
-                "model_instance_kind": "CPU",
-                "model_instance_device_id": "0",
-            }
-        )
 
         def run(inputs: Arrays, outputs: Iterable[str]) -> dict[str, np.ndarray]:
             tensors = [_Tensor(name, array) for name, array in inputs.items()]

@@ -82,6 +82,12 @@ def alone(make: Callable[[], Source[Any]], header: ClipHeader, parts: Sequence[A
         source.close()
 
 
+def is_fed_to_others(kind: type[Signal]) -> bool:
+    """Whether some source consumes this signal, once it is complete."""
+    consumed = (source_of(other).consumes for other in SIGNALS)
+    return any(kind in kinds for kinds in consumed if isinstance(kinds, tuple))
+
+
 class Asked:
     """A client that remembers what it was asked, so that it can be asked again without Triton."""
 
@@ -148,11 +154,13 @@ def measure(clip: Path, repeats: int) -> dict[str, Any]:
                 if make.needs:  # what it is fed with came from models
                     models = alone(make, header, parts, duration_seconds).models
                     weights_of |= {model.name: checkpoint(model.sha256) for model in models}
+                elif is_fed_to_others(kind):
+                    parts.append(alone(make, header, parts, duration_seconds))
                 part_calls[kind.signal_name()] = lambda make=make: alone(make, header, parts, duration_seconds)
                 continue
             asked = Asked(client)
             passed_on, signal = emitted(kind, asked, header, parts)
-            parts.extend(passed_on)
+            parts.extend([*passed_on, signal])
 
             def replay(requests: list[Any] = asked.requests) -> None:
                 for request in requests:

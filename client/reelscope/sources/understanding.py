@@ -75,6 +75,9 @@ class UnderstandingSource(AskingSource[Any]):
         elif not isinstance(part, ExtraWindow):
             self._kept.add(part)
 
+    def make_room(self) -> None:
+        """Wait for nothing: what is asked at once is answered in one batch, and it is 40 MB at most."""
+
     def consume(self, about: Sequence[Any], answer: dict[str, NDArray[Any]]) -> None:
         """Keep the answers to one call, a row each."""
         for each, text in zip(about, answer["answer"][:, 0], strict=True):

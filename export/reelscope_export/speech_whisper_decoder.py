@@ -150,17 +150,19 @@ class DecoderStep(nn.Module):
 
 
 def _attend(attention: Any, x: Tensor, keys: Tensor, values: Tensor, later: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Attention's output [N,S,d], and its scores [N,heads,S,positions] in FP32."""
+    """Attention's output [N,S,d], and its scores [N,heads,S,positions] in FP32; without `later` over what is heard."""
     width = attention.query.out_features // attention.n_head
 
-    def split(part: Tensor) -> Tensor:
-        return part.reshape(*part.shape[:2], -1, width).transpose(1, 2)
+    def split(part: Tensor, position_count: int) -> Tensor:
+        return part.reshape(-1, position_count, attention.n_head, width).transpose(1, 2)
 
+    # A number where it is known: no shape of anything else then decides what is computed of it (stepwise).
+    past = AUDIO_POSITIONS if later is None else keys.shape[1]
     scale = width**-0.25
-    scores = ((split(attention.query(x)) * scale) @ (split(keys) * scale).transpose(2, 3)).float()
+    scores = ((split(attention.query(x), x.shape[1]) * scale) @ (split(keys, past) * scale).transpose(2, 3)).float()
     if later is not None:
         scores = scores.masked_fill(later, torch.finfo(torch.float32).min)
-    heads = torch.softmax(scores, 3).to(x.dtype) @ split(values)
+    heads = torch.softmax(scores, 3).to(x.dtype) @ split(values, past)
     return attention.out(heads.transpose(1, 2).flatten(2)), scores
 
 

@@ -2,6 +2,7 @@
 
 What a decoder attends to is tens of megabytes, and a step takes milliseconds: were each a request, most of the time
 would go into carrying the same tensors. So a request asks for some steps; between requests the caller can give up.
+What is computed from them alone is the same in every step as well, and computed once, before the loop.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ def in_steps(step: onnx.ModelProto, plan: Plan, contract: Contract) -> onnx.Mode
     outputs = {value.name: value for value in step.graph.output}
     halves = {name for name, value in inputs.items() if value.type.tensor_type.elem_type == TensorProto.FLOAT16}
     body = _body(step, plan, {name: f"{name}_half" if name in halves else name for name in inputs})
+    before, constants = _hoist(
+        body, {f"{name}_half" if name in halves else name for name in inputs if name not in plan.carried}
+    )
     width = next(iter(plan.columns.values()))
     promised = {tensor.name for tensor in contract.outputs}
     kept = [name for name in plan.carried if f"next_{name}" in promised]
@@ -57,6 +61,7 @@ def in_steps(step: onnx.ModelProto, plan: Plan, contract: Contract) -> onnx.Mode
     ended = [f"{name}_ended" for name in plan.carried]
     nodes = [
         *(_cast(name, f"{name}_half", TensorProto.FLOAT16) for name in sorted(halves)),
+        *before,
         helper.make_node("Shape", [width], ["step_count"], "count_steps", start=1, end=2),
         helper.make_node(
             "Loop",
@@ -89,7 +94,7 @@ def in_steps(step: onnx.ModelProto, plan: Plan, contract: Contract) -> onnx.Mode
         "in_steps",
         [_declared(tensor.name, tensor.data_type, tensor.dims) for tensor in contract.inputs],
         [_declared(each.name, each.data_type, each.dims) for each in contract.outputs if each.name in offered],
-        nothing,
+        [*nothing, *constants],
     )
     return helper.make_model(graph, opset_imports=step.opset_import, ir_version=step.ir_version)
 
@@ -133,6 +138,25 @@ def _body(step: onnx.ModelProto, plan: Plan, outer: Mapping[str, str]) -> onnx.G
         ],
         inner.initializer,
     )
+
+
+def _hoist(body: onnx.GraphProto, outside: set[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Take the nodes out of the body that need nothing but what comes from outside, and their constants with them."""
+    constants = {tensor.name: tensor for tensor in body.initializer}
+    moved: list[onnx.NodeProto] = []
+    same, kept, used = set(outside), [], set()
+    for node in body.node:
+        needed = set(node.input) - constants.keys() - {""}
+        if needed and needed <= same:
+            moved.append(node)
+            same.update(node.output)
+            used.update(constants.keys() & set(node.input))
+        else:
+            kept.append(node)
+    del body.node[:], body.initializer[:]
+    body.node.extend(kept)
+    body.initializer.extend(tensor for name, tensor in constants.items() if name not in used)
+    return moved, [constants[name] for name in sorted(used)]
 
 
 def _cast(name: str, to: str, kind: int) -> onnx.NodeProto:

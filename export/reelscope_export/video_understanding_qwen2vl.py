@@ -9,7 +9,7 @@ Oracle: transformers' `Qwen2VLProcessor` and `generate` (eager, growing cache) w
 the same weights.
 
 Input   frames        uint8 [N,F,H,W,3] RGB, displayed orientation, F >= 1 frames in time order, any H and W.
-        task          STRING [N,1]: window or synthesis (1/tasks.py).
+        task          STRING [N,1]: window (also "") or synthesis (1/tasks.py).
         context       STRING [N,1]: what else is known, "" for nothing.
 Output  answer        STRING [N,1]: JSON by the task's schema.
         frame_count   int32 [N,1]: frames that were looked at; fewer than F where those are too many.

@@ -51,6 +51,7 @@ def test_requests_of_unlike_shapes_are_answered_together(client):
 def test_it_says_what_it_is_and_what_it_looked_at(client, built_repository):
     found = ask(client, exported.question((500, 56, 56), "window")).result()
     assert found["frame_count"].tolist() == [[16]]
+    assert found["answer"] == ask(client, exported.question((500, 56, 56), "")).result()["answer"], "made-up requests"
     prepared, first, whole = found["seconds"][0]
     assert 0 < prepared < first < whole
     said = json.loads(found["provenance"][0, 0])

@@ -17,6 +17,8 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from questions import Answer, BadQuestion, Cancelled, NotFinite, OutOfMemory, Question
 
+DEFAULT_TASK = "window"
+"""Of an empty string, as made-up requests hold it."""
 _CODES = {Cancelled: "CANCELLED", BadQuestion: "INVALID_ARG", NotFinite: "INTERNAL", OutOfMemory: "UNAVAILABLE"}
 """Names of Triton's error codes, which exist once the model is imported."""
 
@@ -62,7 +64,12 @@ class TritonPythonModel:
                 pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("frames", "task", "context")
             )
             return [
-                Question(frames[row], tasks[row, 0].decode(), contexts[row, 0].decode(), _cancellation(request))
+                Question(
+                    frames[row],
+                    tasks[row, 0].decode() or DEFAULT_TASK,
+                    contexts[row, 0].decode(),
+                    _cancellation(request),
+                )
                 for row in range(len(frames))
             ]
         except (UnicodeDecodeError, IndexError) as error:

@@ -164,21 +164,48 @@ def _encode_tone(container, stream, start_seconds: float, duration_seconds: floa
     container.mux(stream.encode(None))
 
 
-def sounding(path: Path, waveform: NDArray[np.float32], rate: int) -> Path:
-    """A grey picture with this sound, mono, as it is: Matroska with PCM."""
+def sounding(
+    path: Path,
+    waveform: NDArray[np.float32],
+    rate: int,
+    *,
+    layout: str = "mono",
+    codec: str = "pcm_s16le",
+    form: str = "s16",
+    start_seconds: float = 0.0,
+    picture_seconds: float | None = None,
+) -> Path:
+    """A grey picture, 10 frames a second, with this sound.
+
+    Args:
+        path: file to write; Matroska holds PCM as it is.
+        waveform: float32 [n] or [channels, n], full scale +-1.
+        rate: samples per second.
+        layout: FFmpeg's name of the channels' layout.
+        codec: encoder of the sound.
+        form: sample format that the encoder takes.
+        start_seconds: when the sound begins.
+        picture_seconds: length of the picture; the sound's own when left out.
+    """
+    samples = np.atleast_2d(np.clip(waveform, -1, 1)).astype(np.float32)
+    seconds = samples.shape[1] / rate if picture_seconds is None else picture_seconds
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=10)
         video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
-        sound = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        sound = container.add_stream(codec, rate=rate, layout=layout)
+        sound.format = form
         grey = np.full((64, 64, 3), 128, np.uint8)
-        for _ in range(-(-10 * len(waveform) // rate)):
+        for _ in range(max(1, int(np.ceil(10 * seconds)))):
             container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
         container.mux(video.encode(None))
-        samples = (np.clip(waveform, -1, 1) * 32767).astype(np.int16)
-        for first in range(0, len(samples), rate):
-            frame = av.AudioFrame.from_ndarray(samples[None, first : first + rate], format="s16", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = rate, first, Fraction(1, rate)
-            container.mux(sound.encode(frame))
+        resampler = av.AudioResampler(form, layout, rate)
+        for first in range(0, samples.shape[1], 1024):
+            block = np.ascontiguousarray(samples[:, first : first + 1024])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = first + round(start_seconds * rate)
+            for converted in resampler.resample(frame):
+                container.mux(sound.encode(converted))
         container.mux(sound.encode(None))
     return path
 

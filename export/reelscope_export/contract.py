@@ -33,7 +33,7 @@ class Contract:
     batched: bool = True
     """False: Triton batches nothing, because rows are not one per request row; `dims` are then the whole shape."""
     backend: Backend = "onnxruntime"
-    """python: the committed 1/model.py serves it, and nothing is built."""
+    """python: the committed 1/model.py serves it. What is built, if anything, is what that reads: see `write`."""
     provenance_count: int = 1
     """Networks that a Python model answers for, at most: -1 for any number; 0 leaves `provenance` out."""
 

@@ -55,25 +55,6 @@ def pitch_hz(samples: np.ndarray, rate: int) -> float:
     return float(np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples))
 
 
-def write(path, samples: np.ndarray, *, rate: int, layout: str, codec: str, form: str, start: float = 0.0):
-    """A second of grey picture with this sound."""
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=30)
-        video.width, video.height, video.pix_fmt = 64, 96, "yuv420p"
-        sound = container.add_stream(codec, rate=rate, layout=layout)
-        sound.format = form
-        for _ in range(30):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(np.full((96, 64, 3), 90, np.uint8), format="rgb24")))
-        container.mux(video.encode())
-        for first in range(0, samples.shape[1], 1024):
-            block = frame(samples[:, first : first + 1024], rate=rate, layout=layout)
-            block.pts, block.time_base = first + round(start * rate), Fraction(1, rate)
-            for converted in av.AudioResampler(form, layout, rate).resample(block):
-                container.mux(sound.encode(converted))
-        container.mux(sound.encode())
-    return path
-
-
 @pytest.mark.parametrize(
     ("suffix", "codec", "form", "rate", "layout", "channels"),
     [
@@ -85,9 +66,8 @@ def write(path, samples: np.ndarray, *, rate: int, layout: str, codec: str, form
     ],
 )
 def test_every_rate_layout_and_format(tmp_path, suffix, codec, form, rate, layout, channels):
-    path = write(
-        tmp_path / f"a.{suffix}", tone(1.0, rate, channels=channels), rate=rate, layout=layout, codec=codec, form=form
-    )
+    samples = tone(1.0, rate, channels=channels)
+    path = clips.sounding(tmp_path / f"a.{suffix}", samples, rate, layout=layout, codec=codec, form=form)
     with Decoder(path, Fraction(10), None) as decoder:
         assert decoder.header.has_audio
         native, mono = joined(list(decoder))

@@ -70,7 +70,9 @@ class Result:
 
 def first_logits(networks, cross, start):
     """Logits [N,V] after the first token alone, which tell language and silence; and the description of the tokens."""
-    found = _ask(networks, cross, _begin(cross, [start]), 0.0, np.zeros((cross.shape[0], 1)), ["logits", "tokenizer"])
+    found = _ask(
+        networks, cross, _begin(cross, [start]), 0.0, np.zeros((cross.shape[0], 1), np.float32), ["logits", "tokenizer"]
+    )
     return found["logits"], found["tokenizer"].flat[0]
 
 
@@ -96,10 +98,14 @@ def decode(networks, cross, prompt, tokens, no_speech, settings):
     """
     results = [None] * cross.shape[0]
     waiting = list(range(cross.shape[0]))
+    # The text has to fit into the decoder once more when it is aligned, with two tokens around it.
+    limit = min(settings.max_tokens, tokens.context - len(prompt) - 2)
     for number, temperature in enumerate(settings.temperatures):
         # The same numbers for every request and every row: equal sound gets equal text, whatever is decoded beside it.
-        chance = np.random.default_rng(number)
-        sampled, sums = _sample(networks, cross.rows(waiting), prompt, tokens.end, temperature, chance, settings)
+        uniforms = np.random.default_rng(number).random(limit, np.float32)
+        sampled, sums = _sample(
+            networks, cross.rows(waiting), prompt, tokens.end, temperature, uniforms, settings.steps_per_call
+        )
         for row, said, total in zip(waiting, sampled, sums, strict=True):
             text = tokens.text(said).strip()
             results[row] = Result(said, text, total / (len(said) + 1), float(no_speech[row]), temperature)
@@ -109,17 +115,15 @@ def decode(networks, cross, prompt, tokens, no_speech, settings):
     return results
 
 
-def _sample(networks, cross, prompt, end, temperature, chance, settings):
+def _sample(networks, cross, prompt, end, temperature, uniforms, steps_per_call):
     """Tokens of each row before its end, and the sums of their log-probabilities with the end's."""
     outputs = ["sampled", "sampled_log_probabilities", "next_history", "next_cache"]
     state, taken, sums = _begin(cross, prompt), [], np.zeros(cross.shape[0])
-    left = settings.max_tokens
-    while left:
-        uniforms = np.tile(chance.random(min(settings.steps_per_call, left)), (cross.shape[0], 1))
-        found = _ask(networks, cross, state, temperature, uniforms, outputs)
+    for first in range(0, len(uniforms), steps_per_call):
+        chance = np.tile(uniforms[first : first + steps_per_call], (cross.shape[0], 1))
+        found = _ask(networks, cross, state, temperature, chance, outputs)
         taken.append(found["sampled"])
         sums += found["sampled_log_probabilities"].sum(1, dtype=np.float64)
-        left -= found["sampled"].shape[1]
         if (found["sampled"][:, -1] == end).all():
             break
         state = {"tokens": taken[-1][:, -1:], "history": found["next_history"], "cache": found["next_cache"]}
@@ -141,7 +145,7 @@ def _ask(networks, cross, state, temperature, uniforms, outputs):
     inputs = {
         **state,
         "temperatures": np.full(cross.shape[0], temperature, np.float32),
-        "uniforms": uniforms.astype(np.float32),
+        "uniforms": uniforms,
     }
     return networks.decode(cross, inputs, outputs)
 
@@ -149,7 +153,7 @@ def _ask(networks, cross, state, temperature, uniforms, outputs):
 def given(networks, cross, tokens):
     """For a text that is known: probability [S] of each token, and the scores [H,S,1500] of the aligning heads."""
     outputs = ["token_probabilities", "alignment_scores"]
-    found = _ask(networks, cross, _begin(cross, tokens), 0.0, np.zeros((1, 1)), outputs)
+    found = _ask(networks, cross, _begin(cross, tokens), 0.0, np.zeros((1, 1), np.float32), outputs)
     return found["token_probabilities"][0], found["alignment_scores"][0]
 
 

@@ -220,6 +220,18 @@ def test_unknown_languages_are_refused(connection):
         ask(connection, sounds()["German"], "xx")
 
 
+def test_without_a_network_the_answer_says_so(environment):
+    """Before it was ever asked: also where nobody speaks, because nothing is known of what would answer."""
+    waveform = sounds()["German"]
+    models = [model for model in MODELS if model != "speech_whisper_decoder"]
+    with EmbeddedServer(settings.profile("cpu"), models=models) as running:
+        with triton.InferenceServerClient(running.grpc_url) as client:
+            for sound in (waveform, 0 * waveform):
+                with pytest.raises(InferenceServerException, match="speech_whisper_decoder") as caught:
+                    ask(client, sound, "en")
+                assert caught.value.status() == "StatusCode.UNAVAILABLE"
+
+
 def test_a_request_that_was_given_up_ends_early(connection, server):
     """Whoever waits for nobody stops between two calls of a network: the next request is not kept waiting."""
     waveform = np.tile(sounds()["two sentences"], 11)

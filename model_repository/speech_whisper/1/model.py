@@ -21,11 +21,17 @@ import json
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from decoding import Settings
-from networks import Cancelled, NetworkFailed, Networks
+from networks import Cancelled, NetworkFailed, NetworkMissing, Networks
 from transcript import Transcriber, UnknownLanguage, Vocabulary
 from windows import windows
 
-_CODES = {Cancelled: "CANCELLED", NetworkFailed: "INTERNAL", UnknownLanguage: "INVALID_ARG", ValueError: "INVALID_ARG"}
+_CODES = {
+    Cancelled: "CANCELLED",
+    NetworkFailed: "INTERNAL",
+    NetworkMissing: "UNAVAILABLE",
+    UnknownLanguage: "INVALID_ARG",
+    ValueError: "INVALID_ARG",
+}
 """Names of Triton's error codes, which exist once the model is imported."""
 
 

@@ -13,6 +13,10 @@ class NetworkFailed(Exception):
     """A network did not answer; the message names it and quotes it."""
 
 
+class NetworkMissing(NetworkFailed):
+    """A network is not served."""
+
+
 class Cancelled(Exception):
     """Nobody waits for the answer any more."""
 
@@ -72,7 +76,8 @@ class Networks:
         )
         response = request.exec()
         if response.has_error():
-            raise NetworkFailed(f"{model}: {response.error().message()}")
+            kind = NetworkFailed if pb_utils.is_model_ready(model) else NetworkMissing
+            raise kind(f"{model}: {response.error().message()}")
         text = pb_utils.get_output_tensor_by_name(response, PROVENANCE).as_numpy().flat[0]
         self.provenance[model] = json.dumps(json.loads(text) | {"model": model}, sort_keys=True)
         return {name: pb_utils.get_output_tensor_by_name(response, name) for name in outputs}

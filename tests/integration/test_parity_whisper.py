@@ -224,12 +224,14 @@ def test_without_a_network_the_answer_says_so(environment):
     """Before it was ever asked: also where nobody speaks, because nothing is known of what would answer."""
     waveform = sounds()["German"]
     models = [model for model in MODELS if model != "speech_whisper_decoder"]
-    with EmbeddedServer(settings.profile("cpu"), models=models) as running:
-        with triton.InferenceServerClient(running.grpc_url) as client:
-            for sound in (waveform, 0 * waveform):
-                with pytest.raises(InferenceServerException, match="speech_whisper_decoder") as caught:
-                    ask(client, sound, "en")
-                assert caught.value.status() == "StatusCode.UNAVAILABLE"
+    with (
+        EmbeddedServer(settings.profile("cpu"), models=models) as running,
+        triton.InferenceServerClient(running.grpc_url) as client,
+    ):
+        for sound in (waveform, 0 * waveform):
+            with pytest.raises(InferenceServerException, match="speech_whisper_decoder") as caught:
+                ask(client, sound, "en")
+            assert caught.value.status() == "StatusCode.UNAVAILABLE"
 
 
 def test_a_request_that_was_given_up_ends_early(connection, server):

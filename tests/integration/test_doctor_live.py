@@ -6,8 +6,8 @@ from reelscope import settings
 
 
 def test_the_running_server_is_found_ready(cli, environment):
-    """With random weights, but for PP-OCR's, and for models that have none."""
-    trained_or_none = ("_ppocr", "_crops", "_reader")
+    """With random weights, but for PP-OCR's and Silero's, and for models that have none."""
+    trained_or_none = ("_ppocr", "_silero", "_crops", "_reader", "speech_whisper")
     untrained = [model for model in settings.profile("cpu").models if not model.endswith(trained_or_none)]
     up = cli("server", "up")
     assert up.returncode == 0, up.stderr

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks import milliseconds
 from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope.types import WINDOW_FRAMES, FrameBuffer
+from reelscope_export import spoken
 from reelscope_export.contract import Contract, Tensor
 from reelscope_export.verify import Run
 
@@ -19,6 +20,7 @@ HEIGHT, WIDTH = 1280, 720
 CONSTANTS = {"count": 1, "widths": 160, "canvas_px": 1280}
 """Faces in each frame, columns of a line of text, longer side that text is sought at."""
 STRINGS = {"task": b"window"}
+SENTENCE = "Somebody says a sentence of average length, and says it again."
 VIDEO_FRAMES = 2
 IN_FLIGHT = 4
 """Windows under way at once where throughput is measured."""
@@ -35,8 +37,17 @@ def scene(rows: int, height: int = HEIGHT, width: int = WIDTH, channels: int = 3
 
 
 def sample(tensor: Tensor, rows: int, *, batched: bool) -> np.ndarray:
-    """An input of `rows` rows, as a clip would give it: pictures, boxes of a third of the frame, faces within them."""
+    """An input of `rows` rows, as a clip would give it: pictures, boxes of a third of the frame, faces within them.
+
+    A row of sound is a second of speech: each alone where rows are batched, one after the other where they are not. An
+    input that is no row's but the request's has the shape that it must have.
+    """
     dims = tensor.dims if batched else tensor.dims[1:]
+    if tensor.name == "waveform":
+        speech = np.resize(spoken.say(SENTENCE), rows * spoken.SAMPLE_RATE_HZ)
+        return speech.reshape(rows, -1) if batched else speech
+    if not batched and tensor.dims[0] > 0:
+        return np.full(tensor.dims, STRINGS.get(tensor.name, b""), np.object_)
     if tensor.data_type == "TYPE_STRING":
         return np.full((rows, *dims), STRINGS.get(tensor.name, b""), np.object_)
     if tensor.data_type == "TYPE_UINT8" and len(dims) == 4:  # each row is a video

@@ -133,6 +133,9 @@ class _Tensor:
     def as_numpy(self) -> np.ndarray:
         return self._array
 
+    def shape(self) -> list[int]:
+        return list(self._array.shape)
+
     def is_cpu(self) -> bool:
         return True
 

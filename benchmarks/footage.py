@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from benchmarks.asking import SENTENCE
 from reelscope_export import spoken
 
 SHOT_SECONDS = 1.25
@@ -24,7 +25,6 @@ BRIGHTNESS = 0.5
 """Share of the full range: a detector with random weights sees hundreds of objects in brighter texture."""
 SAMPLE_RATE_HZ = 48_000
 TONE_HZ = 440
-SENTENCE = "Somebody says a sentence of average length, and says it again."
 PAUSE_SECONDS = 1.0
 """Between two sentences."""
 

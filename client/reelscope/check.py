@@ -140,7 +140,8 @@ def _box_series(segment: Values) -> Values:
 def _probabilities(segment: Values) -> Iterator[tuple[str, float]]:
     """What a segment's data tells on a scale of 0-1, by name."""
     data = segment["data"] if isinstance(segment["data"], dict) else {}
-    labels = {name: (data.get(name) or {}).get("probability") for name in ("setting", "int_ext", "day_night")}
+    named = {name: data.get(name) for name in ("setting", "int_ext", "day_night")}
+    labels = {name: label["probability"] for name, label in named.items() if isinstance(label, dict)}
     scores = {name: data.get(name) for name in ("boundary_score", "change_score", "clutter", "fg_ratio")}
     found = labels | (data.get("clip_iqa") or {}) | scores | _classes(data.get("probs"))
     found |= {f"words[{number}].p": word["p"] for number, word in enumerate(data.get("words", ()))}

@@ -70,6 +70,7 @@ def test_media_facts(demo_results):
         "channels": 2,
         "offset_s": pytest.approx(0, abs=0.001),
         "n_damaged": 0,
+        "coverage": 1.0,
     }
 
 

@@ -15,6 +15,8 @@ from reelscope.types import WINDOW_FRAMES
 FRAMES = 50
 """Uploaded frames of the demo clip: 10 s at the cpu profile's 5 a second."""
 BYTES_PER_FRAME = 720 * 1280 * 3
+OTHERS = {"sounds", "speech", "speech_activity", "speech_emotions", "understanding"}
+"""They are asked about sound, or about a few small frames that are chosen when all are known."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def traffic(server):
 
         def counting(self, model, tensors, callback, **options):
             inline = sum(len(tensor._get_content() or b"") for tensor in tensors)
-            named = tensors[0]._get_tensor().parameters["shared_memory_region"].string_param
+            told = tensors[0]._get_tensor().parameters
+            named = told["shared_memory_region"].string_param if "shared_memory_region" in told else ""
             outputs = {}
             calls.append(Call(model, inline, named, outputs))
 
@@ -74,10 +77,11 @@ def traffic(server):
 def test_every_frame_is_uploaded_once(traffic):
     """The regular windows, and those of extra frames; every ensemble is pointed to them."""
     calls, windows, _, _ = traffic
+    calls = [call for call in calls if call.model not in OTHERS]
     assert len(windows) in range(-(-FRAMES // WINDOW_FRAMES), -(-FRAMES // WINDOW_FRAMES) + 2)
     assert len({call.region for call in calls}) <= len(windows)
     assert all(call.region for call in calls), "frames lie in shared memory"
-    assert {call.model for call in calls} == set(pipeline.needed_ensembles(pipeline.select(None)))
+    assert {call.model for call in calls} == set(pipeline.needed_ensembles(pipeline.select(None))) - OTHERS
     assert sum(call.inline_bytes for call in calls) < BYTES_PER_FRAME / 100, "only boxes travel inside requests"
 
 
@@ -101,4 +105,5 @@ def test_nobody_looks_twice(traffic):
     assert 0 < answered["embedding_clip"] - extra <= 8 * 4, "frames, and at most eight crops of a window"
     assert answered["face_crops"] == answered["face_attributes"] == answered["faces"]
     assert answered["object_crops"] == answered["crop_embeddings"]
-    assert {result.status for result in results.analyzers.values()} == {"ok"}
+    problems = {name: result.message for name, result in results.analyzers.items() if result.status != "ok"}
+    assert problems == {}

@@ -116,7 +116,12 @@ def test_only_and_detail(cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("twin", "option"), [("flipped", "--flipped"), ("doubled", "--doubled"), ("rotated", "--rotated")]
+    ("twin", "option"),
+    [
+        ("flipped", "--flipped"),
+        pytest.param("doubled", "--doubled", marks=pytest.mark.slow),
+        pytest.param("rotated", "--rotated", marks=pytest.mark.slow),
+    ],
 )
 def test_twins_tell_the_same(cli, server, tmp_path, twin, option):
     frames = clips.shots((20, 47), 75)

@@ -20,7 +20,7 @@ EXPORT = CHECKOUT / "export" / "reelscope_export"
 # A module may import from its own layer's exceptions and from every layer below it.
 LAYERS = (
     {"errors"},
-    {"types", "settings", "processes"},
+    {"types", "settings", "processes", "runs"},
     {"signals", "inference", "sampler"},
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker", "rollout"},

@@ -23,7 +23,8 @@ from reelscope.analyzers import reverberation, speech_levels
 from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
 from reelscope.analyzers.reverberation import Span
 from reelscope.analyzers.sound_labels import SOUND_LABELS, SoundGroup
-from reelscope.analyzers.windows import cells, stretches
+from reelscope.analyzers.windows import cells
+from reelscope.runs import runs
 from reelscope.signals import Parameter, SoundTags, SpeechActivity, VoiceAcoustics
 
 MIN_SCORE = 0.3
@@ -133,7 +134,7 @@ def _spans(heard: _Heard) -> Iterator[tuple[Span, int, float]]:
     """Start and end, label and score of every stretch in which a tag is heard."""
     is_heard = heard.probabilities >= MIN_SCORE
     for index in np.flatnonzero(is_heard.any(0)).tolist():
-        for first, last in stretches(is_heard[:, index]).tolist():
+        for first, last in runs(is_heard[:, index]).tolist():
             span = float(heard.cells_seconds[first, 0]), float(heard.cells_seconds[last - 1, 1])
             if span[0] < span[1]:
                 yield span, index, min(1.0, float(heard.probabilities[first:last, index].max()))

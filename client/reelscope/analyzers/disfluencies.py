@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reelscope.analyzers.windows import stretches
+from reelscope.runs import runs
 from reelscope.signals import Parameter, SpeechActivity, VoiceAcoustics, Word
 
 FILLERS = {
@@ -98,7 +98,7 @@ def candidates(activity: SpeechActivity, acoustics: VoiceAcoustics, words: Seque
         is_free[slice(*np.searchsorted(middles, around))] = False
     return [
         Disfluency(float(first * hop), float(min(last * hop, activity.duration_seconds)), None)
-        for first, last in stretches(is_free).tolist()
+        for first, last in runs(is_free).tolist()
         if last - first >= round(FILLER_MIN_SECONDS / hop) and _is_flat(acoustics.pitch_hz[first:last])
     ]
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from reelscope.analyzers.base import Segment
 from reelscope.analyzers.effect_kinds import EffectData, HoldParameters, SlowMotionParameters, effect
+from reelscope.runs import runs
 from reelscope.signals import FrameEffects, Parameter, Shot, Shots
 
 STILL_CHANGE = 0.25
@@ -140,10 +141,8 @@ class _Pictures:
 
 def _merged(is_repeat: NDArray[np.bool_], effects: FrameEffects, frame_times: NDArray[np.float64]) -> list[_Hold]:
     """Runs of repetitions of FREEZE_SECONDS and more, joined across the keyframes within them."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], is_repeat.astype(np.int8), [0]))))
-    runs = [_Hold(int(a) - 1, int(b), 0) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     joined: list[_Hold] = []
-    for run in runs:
+    for run in [_Hold(first - 1, end, 0) for first, end in runs(is_repeat).tolist()]:
         is_spike = effects.change[run.first] <= SPIKE_CHANGE and effects.peak_change[run.first] <= SPIKE_PEAK
         if joined and joined[-1].end == run.first and is_spike:
             both = _Hold(joined[-1].first, run.end, joined[-1].spike_count + 1)

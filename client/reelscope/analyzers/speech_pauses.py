@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reelscope.analyzers.windows import stretches
+from reelscope.runs import runs
 from reelscope.signals import Parameter, SpeechActivity, VoiceAcoustics
 
 MIN_PAUSE_SECONDS = 0.25
@@ -60,14 +60,14 @@ def phonation(activity: SpeechActivity, acoustics: VoiceAcoustics) -> Phonation 
     """Find the pauses; None where nobody speaks."""
     hop = acoustics.hop_seconds
     is_sound = _sounding(activity, acoustics)
-    runs = stretches(is_sound)
-    if not len(runs):
+    sounds = runs(is_sound)
+    if not len(sounds):
         return None
-    silences = np.column_stack([runs[:-1, 1], runs[1:, 0]])
+    silences = np.column_stack([sounds[:-1, 1], sounds[1:, 0]])
     is_pause = silences[:, 1] - silences[:, 0] >= round(MIN_PAUSE_SECONDS / hop)
-    runs = np.column_stack([runs[np.append(True, is_pause), 0], runs[np.append(is_pause, True), 1]])
-    lengths = runs[:, 1] - runs[:, 0]
-    lasting = runs[lengths >= min(round(MIN_SOUND_SECONDS / hop), lengths.max())]
+    sounds = np.column_stack([sounds[np.append(True, is_pause), 0], sounds[np.append(is_pause, True), 1]])
+    lengths = sounds[:, 1] - sounds[:, 0]
+    lasting = sounds[lengths >= min(round(MIN_SOUND_SECONDS / hop), lengths.max())]
     return Phonation(np.minimum(lasting * hop, activity.duration_seconds))
 
 

@@ -1,4 +1,4 @@
-"""Windows and hops in a row: the time that each stands for, and the stretches in which something holds."""
+"""Windows in a row: the time that each stands for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,3 @@ def cells(windows_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     middles = windows_seconds.mean(1)
     between = (middles[:-1] + middles[1:]) / 2
     return np.column_stack([np.append(windows_seconds[0, 0], between), np.append(between, windows_seconds[-1, 1])])
-
-
-def stretches(values: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """[k, 2] first place of every stretch of True, and the place after its last."""
-    return np.flatnonzero(np.diff(values, prepend=False, append=False)).reshape(-1, 2)

@@ -5,7 +5,6 @@ All thresholds are for frames of long side 320 px; the figures behind them are i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from reelscope.runs import runs
 from reelscope.signals import Flash, Parameter, TransitionKind
 
 ADAPTIVE_THRESHOLD = 3.0
@@ -93,7 +93,7 @@ def _fades(frames: Frames) -> tuple[list[Boundary], NDArray[np.bool_]]:
     black = (frames.luma_mean < BLACK_MEAN) & (frames.luma_deviation < BLACK_DEVIATION)
     covered = np.zeros(count, bool)
     fades = []
-    for start, end in _runs(black):
+    for start, end in runs(black).tolist():
         first, last = _ramp(frames, start, -1), _ramp(frames, end - 1, 1)
         if max(start - first, last - end + 1) < FADE_MIN_FRAMES:
             continue  # a black shot between two hard cuts
@@ -102,12 +102,6 @@ def _fades(frames: Frames) -> tuple[list[Boundary], NDArray[np.bool_]]:
             duration = float(frames.times[last] - frames.times[first])
             fades.append(Boundary((start + end) // 2, "fade", duration))
     return fades, covered
-
-
-def _runs(mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Half-open runs of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
-    return ((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _ramp(frames: Frames, frame: int, step: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from reelscope.runs import runs
 from reelscope.signals import Parameter
 
 ON_PROBABILITY, OFF_PROBABILITY = 0.5, 0.35
@@ -37,7 +38,7 @@ def speech_spans(probabilities: NDArray[np.float32], hop_seconds: float) -> NDAr
     last = np.maximum.accumulate(np.where(decided >= 0, np.arange(len(decided)), -1))
     is_speech = (last >= 0) & (decided[last] == 1)
     merged: list[list[float]] = []
-    for first, after in np.flatnonzero(np.diff(is_speech, prepend=False, append=False)).reshape(-1, 2).tolist():
+    for first, after in runs(is_speech).tolist():
         start = max(0, first - LAG_FRAMES) * hop_seconds
         end = max(0, int(last[after - 1]) + 1 - LAG_FRAMES) * hop_seconds
         if merged and start - merged[-1][1] < MIN_PAUSE_SECONDS:

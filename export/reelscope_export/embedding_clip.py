@@ -21,7 +21,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import antialias, clip_prompts, graph, paths, photographs
+from reelscope_export import antialias, clip_prompts, graph, paths, photographs, pretrained
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.errors import WeightsUnreadable
@@ -136,9 +136,7 @@ def load(weights: Path) -> Checkpoint:
         processor = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as exc:
         raise WeightsUnreadable(f"{folder}: {exc}") from exc
-    # Transformers would draw what is missing at random, with no more than a warning.
-    if absent := sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"])):
-        raise WeightsUnreadable(f"{weights}: {len(absent)} weights of CLIP are missing, the first is {absent[0]}")
+    pretrained.require_all_weights(report, "CLIP", weights)
     vision = network.config.vision_config
     if (network.config.projection_dim, vision.image_size) != (EMBEDDING_SIZE, SIDE_PX):
         raise WeightsUnreadable(

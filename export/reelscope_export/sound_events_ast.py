@@ -22,7 +22,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import chunks, graph, paths, sound_filter_bank, spoken
+from reelscope_export import chunks, graph, paths, pretrained, sound_filter_bank, spoken
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.errors import WeightsUnreadable
@@ -133,9 +133,7 @@ def load(weights: Path) -> Checkpoint:
         extractor = sound_filter_bank.extractor(folder)
     except Exception as exc:
         raise WeightsUnreadable(f"{folder}: {exc}") from exc
-    # Transformers would draw what is missing at random, with no more than a warning.
-    if absent := sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"])):
-        raise WeightsUnreadable(f"{weights}: {len(absent)} weights of AST are missing, the first is {absent[0]}")
+    pretrained.require_all_weights(report, "AST", weights)
     hearing = (extractor.sampling_rate, extractor.max_length, extractor.num_mel_bins, extractor.do_normalize)
     expected = (
         sound_filter_bank.SAMPLE_RATE_HZ,

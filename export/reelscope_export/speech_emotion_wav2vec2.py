@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from reelscope_export import chunks, graph, paths, spoken
+from reelscope_export import chunks, graph, paths, pretrained, spoken
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.errors import WeightsUnreadable
@@ -117,11 +117,7 @@ def load(weights: Path) -> Checkpoint:
         extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
     except Exception as exc:
         raise WeightsUnreadable(f"{folder}: {exc}") from exc
-    # Transformers would draw what is missing at random, with no more than a warning.
-    if absent := sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"])):
-        raise WeightsUnreadable(
-            f"{weights}: {len(absent)} of the network's weights are missing, the first is {absent[0]}"
-        )
+    pretrained.require_all_weights(report, "the network", weights)
     names = tuple(network.config.id2label[index] for index in sorted(network.config.id2label))
     if names != DIMENSIONS or not extractor.do_normalize or extractor.sampling_rate != spoken.SAMPLE_RATE_HZ:
         raise WeightsUnreadable(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -57,10 +59,8 @@ class BareModels:
         return run
 
     def _python(self, model: ServedModel) -> Infer:
-        folder = model.folder / model.versions[-1]
         sys.modules["triton_python_backend_utils"] = self._backend_utils()
-        sys.path.insert(0, str(folder))
-        try:
+        with _importing_from(model.folder / model.versions[-1]):
             served = importlib.import_module("model").TritonPythonModel()
             served.initialize(  # which may import more of the folder
                 {
@@ -72,9 +72,6 @@ class BareModels:
                     "model_instance_device_id": "0",
                 }
             )
-        finally:
-            sys.path.remove(str(folder))
-            sys.modules.pop("model", None)  # the next Python model has a file of this name, too
 
         def run(inputs: Arrays, outputs: Iterable[str]) -> dict[str, np.ndarray]:
             tensors = [_Tensor(name, array) for name, array in inputs.items()]
@@ -104,6 +101,21 @@ class BareModels:
         module.get_input_tensor_by_name = lambda request, name: _named(request.inputs(), name)
         module.get_output_tensor_by_name = lambda response, name: _named(response.output_tensors(), name)
         return module
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Import from a model's folder alone: on a server each has a process of its own, and with it its own `decoding`."""
+    names = {file.stem for file in folder.glob("*.py")}
+    aside = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in names & sys.modules.keys():
+            del sys.modules[name]
+        sys.modules.update(aside)
 
 
 def _graph(model: ServedModel) -> Infer:

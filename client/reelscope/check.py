@@ -164,6 +164,7 @@ def _references(results: Values) -> Iterator[tuple[str, str, str | None]]:
         yield where, "track", segment["track_id"]
         yield f"{where}.returns_to", "segment", data.get("returns_to")
         yield from ((f"{where}.shot_ids", "shot", shot) for shot in data.get("shot_ids", ()))
+        yield from ((f"{where}.evidence_ids", "segment", segment) for segment in data.get("evidence_ids", ()))
     for name, analyzer in results["analyzers"].items():
         yield f"{name}.summary.worst_segment", "segment", (analyzer["summary"] or {}).get("worst_segment")
 

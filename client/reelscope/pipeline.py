@@ -5,6 +5,7 @@ A source that fails costs its signal, an analyzer that fails costs itself; the r
 
 from __future__ import annotations
 
+import graphlib
 import hashlib
 import json
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 from reelscope import __version__
 from reelscope.analyzers import ANALYZERS
-from reelscope.analyzers.base import Analyzer, numbered
+from reelscope.analyzers.base import Analyzer, Finding, Findings, numbered
 from reelscope.decode import MAX_SECONDS, Decoder
 from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
@@ -37,17 +38,23 @@ Progress = Callable[[str, float], None]
 
 
 def select(names: Sequence[str] | None) -> tuple[Analyzer, ...]:
-    """Analyzers by name, in registry order; all of them for None.
+    """Analyzers by name with those that they consult, in registry order; all of them for None.
 
     Raises:
         UsageError: a name is unknown.
     """
     if names is None:
         return ANALYZERS
-    known = [analyzer.name for analyzer in ANALYZERS]
+    known = {analyzer.name: analyzer for analyzer in ANALYZERS}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no analyzer named {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-    return tuple(analyzer for analyzer in ANALYZERS if analyzer.name in names)
+    chosen, remaining = set[str](), list(names)
+    while remaining:
+        name = remaining.pop()
+        if name not in chosen:
+            chosen.add(name)
+            remaining += known[name].consults
+    return tuple(analyzer for analyzer in ANALYZERS if analyzer.name in chosen)
 
 
 def permitted(analyzers: Iterable[Analyzer], profile: Profile) -> tuple[Analyzer, ...]:
@@ -91,12 +98,13 @@ def analyze(
     deadline = Deadline(budget_seconds)
     run = _run_facts(analyzers, profile, detail)
     allowed = permitted(analyzers, profile)
-    kinds = {kind for signal in _signals(allowed) for kind in _consumed(source_of(signal))}
+    signals = _signals(allowed)
+    kinds = {kind for signal in signals for kind in _consumed(source_of(signal))}
     allocate = client.allocate if client and Window in kinds else None
     luma = LumaFrame in kinds
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
         header = replace(decoder.header, short_sound_windows=profile.short_sound_windows)
-        present = {signal for signal in _signals(allowed) if header.has_audio or not issubclass(signal, SoundSignal)}
+        present = {signal for signal in signals if header.has_audio or not issubclass(signal, SoundSignal)}
         workers = {signal: Worker(_source(signal, client, deadline)) for signal in present}
         for signal, worker in workers.items():
             for feeder in _feeders(signal, workers):
@@ -106,8 +114,9 @@ def analyze(
         finally:
             for worker in workers.values():
                 worker.abandon()
-    found = {}
-    for analyzer in analyzers:
+    found: dict[str, AnalyzerResult[Any, Any]] = {}
+    findings: dict[str, Finding[Any, Any]] = {}
+    for analyzer in _in_turn(analyzers):
         if analyzer not in allowed:
             message = "this deployment leaves biometrics out"
             found[analyzer.name] = _without_finding(analyzer, "skipped", "biometrics_off", message)
@@ -115,16 +124,27 @@ def analyze(
             message = "an audio stream without a sample" if header.has_audio else "no audio stream"
             found[analyzer.name] = _without_finding(analyzer, "skipped", "no_audio_stream", f"the clip has {message}")
         else:
-            found[analyzer.name] = _result(analyzer, workers, media, incomplete, detail)
+            consulted = {name: findings[name] for name in analyzer.consults if name in findings}
+            result, finding = _result(analyzer, workers, consulted, media, incomplete, detail)
+            found[analyzer.name] = result
+            if finding and all(model.trained for model in result.models):
+                findings[analyzer.name] = finding
         on_progress(analyzer.name, 1.0)
-    signals = [worker.signal for worker in workers.values()]
+    ended = [worker.signal for worker in workers.values()]
     return Results(
         run=run,
         media=media,
-        shots=next((signal.shots for signal in signals if isinstance(signal, Shots)), ()),
-        tracks=_tracks(signals),
-        analyzers=found,
+        shots=next((signal.shots for signal in ended if isinstance(signal, Shots)), ()),
+        tracks=_tracks(ended),
+        analyzers={analyzer.name: found[analyzer.name] for analyzer in analyzers},
     )
+
+
+def _in_turn(analyzers: Sequence[Analyzer]) -> Iterable[Analyzer]:
+    """The analyzers, those first that others of them consult."""
+    named = {analyzer.name: analyzer for analyzer in analyzers}
+    order = {name: [other for other in analyzer.consults if other in named] for name, analyzer in named.items()}
+    return (named[name] for name in graphlib.TopologicalSorter(order).static_order())
 
 
 def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
@@ -209,30 +229,33 @@ def _stages(kinds: Iterable[type[Signal]]) -> list[list[type[Signal]]]:
 def _result(
     analyzer: Analyzer,
     workers: Mapping[type[Signal], Worker],
+    consulted: Findings,
     media: MediaFacts,
     incomplete: str | None,
     detail: Detail,
-) -> AnalyzerResult[Any, Any]:
-    """Run one analyzer on its signals, or say why it cannot run."""
+) -> tuple[AnalyzerResult[Any, Any], Finding[Any, Any] | None]:
+    """Run one analyzer on its signals and the findings it consults, or say why it cannot run."""
     required = [workers[kind] for kind in analyzer.requires]
     sources = [*required, *(workers[kind] for kind in analyzer.uses if kind in workers)]
     if failed := next((worker for worker in required if worker.signal is None), None):
         assert failed.error is not None
-        return _without_finding(analyzer, "failed", failed.error.code, str(failed.error), _timings(sources))
+        return _without_finding(analyzer, "failed", failed.error.code, str(failed.error), _timings(sources)), None
     signals = [worker.signal for worker in required if worker.signal is not None]
     evidence = [_evidence(workers.get(kind)) for kind in analyzer.uses]
     began, cpu_began = time.monotonic(), time.thread_time()
     try:
-        finding = analyzer.analyze(*signals, *evidence)
+        finding = analyzer.analyze(*signals, *evidence, *([consulted] if analyzer.consults else []))
         require_finite(finding)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
-        return _without_finding(analyzer, "failed", "internal_error", said, _timings(sources))
+        return _without_finding(analyzer, "failed", "internal_error", said, _timings(sources)), None
+    finding = replace(finding, segments=numbered(analyzer.name, finding.segments))
     read = [*signals, *(signal for signal in evidence if signal is not None)]
     coverage = media.coverage
     if listens(analyzer) and media.audio.coverage is not None and media.audio.coverage < coverage:
         incomplete, coverage = incomplete or "damaged_input", media.audio.coverage
-    return AnalyzerResult(
+    missing = [kind.signal_name() for kind, signal in zip(analyzer.uses, evidence, strict=True) if signal is None]
+    result: AnalyzerResult[Any, Any] = AnalyzerResult(
         version=analyzer.version,
         status="partial" if incomplete else "ok",
         reason=incomplete,
@@ -244,18 +267,17 @@ def _result(
             sampling=signals[0].sampling,
             sampling_fps=signals[0].sampling_fps,
             sample_count=signals[0].sample_count,
-            depends_on=tuple(signal.signal_name() for signal in read),
-            missing_inputs=tuple(
-                kind.signal_name() for kind, signal in zip(analyzer.uses, evidence, strict=True) if signal is None
-            ),
+            depends_on=(*(signal.signal_name() for signal in read), *consulted),
+            missing_inputs=(*missing, *(name for name in analyzer.consults if name not in consulted)),
         ),
         timings=_timings(sources, time.thread_time() - cpu_began, time.monotonic() - began),
         coverage=coverage,
-        segments=numbered(analyzer.name, finding.segments),
+        segments=finding.segments,
         series=finding.full_series if detail == "full" and finding.full_series else finding.series,
         summary=finding.summary,
         warnings=(*_untrained(signals), *finding.warnings),
     )
+    return result, finding
 
 
 def _timings(sources: Iterable[Worker], own_cpu_seconds: float = 0.0, own_seconds: float = 0.0) -> Timings:

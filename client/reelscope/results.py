@@ -192,9 +192,9 @@ class Inputs:
     sample_count: int | None = None
     """Frames read at that sampling."""
     depends_on: tuple[str, ...] = ()
-    """Signals read."""
+    """Signals read, then analyzers consulted."""
     missing_inputs: tuple[str, ...] = ()
-    """Signals that would have helped and were absent or untrained."""
+    """Signals and analyzers that would have helped and were absent or untrained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

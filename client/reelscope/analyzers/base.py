@@ -1,4 +1,4 @@
-"""The one contract of every analyzer: a pure function from signals to a finding.
+"""The one contract of every analyzer: a pure function from signals, and from others' findings, to a finding.
 
 Analyzers do no I/O, see no pixels and know no server. Adding one costs two places: its file, and one line in
 `reelscope.analyzers.ANALYZERS`.
@@ -74,6 +74,10 @@ class Finding(Generic[Data, Summary]):
     warnings: tuple[str, ...] = ()
 
 
+Findings = Mapping[str, Finding[Any, Any]]
+"""By the analyzer's name; segments are numbered, curves are those of standard detail."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analyzer:
     """One entry of the registry."""
@@ -87,6 +91,9 @@ class Analyzer:
     """Signals without which there is no finding. An untrained one is reported, with a warning."""
     uses: tuple[type[Signal], ...] = ()
     """Signals that are evidence: passed as None, and named in missing_inputs, when absent or untrained."""
+    consults: tuple[str, ...] = ()
+    """Names of analyzers whose findings are evidence: selecting this one selects them. Those that found nothing, or
+    read an untrained model, are left out and named in missing_inputs."""
     data: Any
     """Type of its segments' data."""
     summary: Any
@@ -94,7 +101,8 @@ class Analyzer:
     headline: Callable[[Any], str]
     """Its summary in a few words, for tables."""
     analyze: Callable[..., Finding[Any, Any]]
-    """Called with the signals of `requires`, then those of `uses`, in order."""
+    """Called with the signals of `requires`, then those of `uses`, in order; then, when it consults anybody, with
+    their `Findings`."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """Its own settings; those of the sources are added to the results."""
     is_biometric: bool = False

@@ -52,6 +52,7 @@ lint: setup ## Check style and types, and that generated files are current.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m reelscope_export.configs --check
+	$(BIN)/python -m reelscope.reference --check
 
 export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, trained, random).
 	$(BIN)/reelscope-export --all --profile $(PROFILE) --weights $(WEIGHTS)
@@ -59,8 +60,8 @@ export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, 
 configs: setup ## Write every config.pbtxt from server/profiles.toml and the models' contracts.
 	$(BIN)/python -m reelscope_export.configs
 
-schema: setup ## Write the JSON Schema of the results.
-	$(BIN)/reelscope schema > client/reelscope/results.schema.json
+schema: setup ## Write the JSON Schema of the results, the page on them, and the README's table of analyzers.
+	$(BIN)/python -m reelscope.reference
 
 serve: export ## Start the local Triton and leave it running.
 	$(BIN)/reelscope server up --profile $(PROFILE)

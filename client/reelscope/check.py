@@ -1,8 +1,9 @@
 """Invariants that every results file keeps, whatever the clip (ANALYZERS.md, section 1).
 
-I1 strict JSON that fits the schema · I2 times in order and within the clip · I3 scores 0-1 · I4 what was not measured
-is null, and a reason is given · I5 shots partition the clip · I6 every id resolves · I7 a second run is identical but
-for run and timings · I8 a flipped, rotated or frame-doubled twin tells the same · I9 analyzers agree with each other.
+I1 strict JSON that fits the schema · I2 times in order and within the clip · I3 numbers within their ranges · I4 what
+was not measured is null, and a reason is given · I5 shots partition the clip · I6 every id resolves · I7 a second run
+is identical but for run and timings · I8 a flipped, rotated or frame-doubled twin tells the same · I9 analyzers agree
+with each other.
 
 I7 and I8 need a second results file; I1-I6 and I9 need only one.
 """
@@ -20,8 +21,7 @@ import jsonschema
 from skimage.color import deltaE_ciede2000
 
 from reelscope.analyzers import ANALYZERS
-from reelscope.results import json_schema
-from reelscope.signals import EXPRESSIONS
+from reelscope.schema import json_schema
 
 Values = Mapping[str, Any]
 INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9")
@@ -52,13 +52,7 @@ SAID_ANYWAY = {
 }
 """What a summary says all the same: of the analysis itself, not of the clip, or by another model, which is trained."""
 WORD_TOLERANCE_SECONDS = 0.2
-RATIOS = {
-    "audio_environment": ("speech_ratio", "music_ratio"),
-    "speech_flow": ("pause_ratio", "phonation_ratio"),
-    "speech_rate": ("nuclei_agreement",),
-    "speech_transcription": ("asr_conf",),
-}
-"""What summaries tell on a scale of 0-1."""
+_RANGES = ("minimum", "maximum")
 _HEX = re.compile(r"#[0-9a-f]{6}")
 _COVERAGE_FITS: dict[str, Callable[[float | None], bool]] = {
     "ok": lambda coverage: coverage == 1,
@@ -80,23 +74,27 @@ class Violation:
 
 
 def misfits(results: Values, file: str = "") -> list[Violation]:
-    """Check I1; `file` is named in front of every place. What does not fit cannot be checked any further."""
+    """Check the schema: I1, and I3 for the ranges in it; `file` is named in front of every place."""
     found = []
     try:
         json.dumps(results, allow_nan=False)
     except ValueError as error:
-        found.append(("$", str(error)))
+        found.append(("I1", "$", str(error)))
     validator = jsonschema.Draft202012Validator(json_schema(ANALYZERS))
-    found += [(misfit.json_path, misfit.message[:200]) for misfit in validator.iter_errors(results)]
+    for misfit in itertools.chain.from_iterable(map(_causes, validator.iter_errors(results))):
+        found.append(("I3" if misfit.validator in _RANGES else "I1", misfit.json_path, misfit.message[:200]))
     if results.get("analyzers") == {}:
-        found.append(("$.analyzers", "empty"))
-    return [Violation("I1", f"{file}: {where}" if file else where, message) for where, message in found]
+        found.append(("I1", "$.analyzers", "empty"))
+    return [Violation(invariant, f"{file}: {where}" if file else where, message) for invariant, where, message in found]
 
 
 def check(results: Values) -> list[Violation]:
     """Check I1-I6 and I9; an empty list is a pass. A file that breaks I1 is not checked for the others."""
     rules = (_times, _scores, _reasons, _shots, _ids, _coherence)
-    return misfits(results) or [violation for rule in rules for violation in rule(results)]
+    found = misfits(results)
+    if not any(violation.invariant == "I1" for violation in found):
+        found += [violation for rule in rules for violation in rule(results)]
+    return found
 
 
 def check_rerun(results: Values, again: Values) -> list[Violation]:
@@ -125,6 +123,21 @@ def check_twin(results: Values, twin: Values, *, is_flipped: bool) -> list[Viola
     return found
 
 
+def _causes(misfit: jsonschema.ValidationError) -> Iterator[jsonschema.ValidationError]:
+    """What is wrong inside a value of several types, where it can only be meant as one of them; else that none fits."""
+    branches: dict[int, list[jsonschema.ValidationError]] = {}
+    for part in misfit.context:
+        branches.setdefault(part.relative_schema_path[0], []).append(part)
+    meant = [
+        parts for parts in branches.values() if all(part.relative_path or part.validator in _RANGES for part in parts)
+    ]
+    if len(meant) != 1:
+        yield misfit
+        return
+    for part in meant[0]:
+        yield from _causes(part)
+
+
 def _segments(results: Values) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, analyzer in results["analyzers"].items():
         for number, segment in enumerate(analyzer["segments"]):
@@ -135,26 +148,6 @@ def _box_series(segment: Values) -> Values:
     """Boxes over time, of any analyzer that tells them; empty when the segment has none."""
     boxes = segment["data"].get("boxes") if isinstance(segment["data"], dict) else None
     return boxes if isinstance(boxes, dict) and {"t", "xyxy"} <= boxes.keys() else {"t": (), "xyxy": ()}
-
-
-def _probabilities(segment: Values) -> Iterator[tuple[str, float]]:
-    """What a segment's data tells on a scale of 0-1, by name."""
-    data = segment["data"] if isinstance(segment["data"], dict) else {}
-    named = {name: data.get(name) for name in ("setting", "int_ext", "day_night")}
-    labels = {name: label["probability"] for name, label in named.items() if isinstance(label, dict)}
-    scores = {name: data.get(name) for name in ("boundary_score", "change_score", "clutter", "fg_ratio")}
-    found = labels | (data.get("clip_iqa") or {}) | scores | _classes(data.get("probs"))
-    found |= {f"words[{number}].p": word["p"] for number, word in enumerate(data.get("words", ()))}
-    if "dominance" in data:  # those of a face's expression have other scales
-        found |= {name: data[name] for name in ("arousal", "valence", "dominance")}
-    yield from ((name, value) for name, value in found.items() if value is not None)
-
-
-def _classes(probabilities: Mapping[str, float] | list[float] | None) -> dict[str, float]:
-    """Probabilities by class; a list is that of the expressions."""
-    if isinstance(probabilities, list):
-        return dict(zip(EXPRESSIONS, probabilities, strict=False))
-    return dict(probabilities or {})
 
 
 def _references(results: Values) -> Iterator[tuple[str, str, str | None]]:
@@ -196,29 +189,16 @@ def _times(results: Values) -> Iterator[Violation]:
 
 
 def _scores(results: Values) -> Iterator[Violation]:
-    shots = ((f"shots[{number}]", shot) for number, shot in enumerate(results["shots"]))
-    for where, scored in (*_segments(results), *shots):
-        if scored["score"] is not None and not 0 <= scored["score"] <= 1:
-            yield Violation("I3", where, f"score {scored['score']}")
     for where, palette in _palettes(results):
         shares = [color["share"] for color in palette]
-        if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > SHARE_TOLERANCE:
+        if abs(sum(shares) - 1) > SHARE_TOLERANCE:
             yield Violation("I3", where, f"shares {shares} are not parts of 1")
         if unreadable := [color["hex"] for color in palette if not _HEX.fullmatch(color["hex"])]:
             yield Violation("I3", where, f"{unreadable[0]} is not #rrggbb")
     for where, segment in _segments(results):
-        if outside := [name for name, value in _probabilities(segment) if not 0 <= value <= 1]:
-            yield Violation("I3", f"{where}.{outside[0]}", "not within 0-1")
         areas = (segment["data"] or {}).get("class_areas")
         if areas and abs(sum(areas.values()) - 1) > AREA_TOLERANCE:
             yield Violation("I3", f"{where}.class_areas", f"they sum to {sum(areas.values()):.4f}")
-    for name, ratios in RATIOS.items():
-        summary = results["analyzers"].get(name, {}).get("summary") or {}
-        if outside := [ratio for ratio in ratios if not 0 <= (summary.get(ratio) or 0) <= 1]:
-            yield Violation("I3", f"{name}.summary.{outside[0]}", "not within 0-1")
-    overall = (results["analyzers"].get("content_quality", {}).get("summary") or {}).get("overall")
-    if overall is not None and not 0 <= overall <= 100:
-        yield Violation("I3", "content_quality.summary.overall", f"{overall} of 100")
     low, high = -BOX_TOLERANCE, 1 + BOX_TOLERANCE
     for where, segment in _segments(results):
         for x1, y1, x2, y2 in _box_series(segment)["xyxy"]:

@@ -202,7 +202,7 @@ def analyzers() -> None:
 def schema() -> None:
     """Print the JSON Schema of results.json."""
     from reelscope.analyzers import ANALYZERS
-    from reelscope.results import json_schema
+    from reelscope.schema import json_schema
 
     typer.echo(json.dumps(json_schema(ANALYZERS), indent=1))
 

@@ -18,7 +18,8 @@
     │   ├── DeadlineExceeded        the call, or the job, ran out of time
     │   └── InvalidRequest          the server refused the tensors
     ├── SourceFailed                a signal source broke; costs its signal
-    └── ResultsError                a results file that is not one
+    └── ResultsError                a results file that is not one                             exit 2
+        └── SchemaUnsupported       one of a schema that this version does not know
 
 `code` is the machine-readable name that results, exit codes and HTTP statuses are derived from.
 Foreign exceptions are translated where they enter: in `decode`, `inference`, `embedded` and `results`.
@@ -146,3 +147,9 @@ class ResultsError(ReelscopeError):
     """A results file is missing, is not JSON, or is no results file."""
 
     code = "results_invalid"
+
+
+class SchemaUnsupported(ResultsError):
+    """A results file of another schema than this version of reelscope reads."""
+
+    code = "schema_unsupported"

@@ -1,8 +1,7 @@
 """The results file: one envelope for all analyzers, its JSON, its JSON Schema.
 
 Python names follow the field's terms and carry their units; the wire names of the published schema are shorter. The
-one mapping between the two is `wire_name`. The schema is generated from the types (`reelscope schema`), so that a new
-analyzer is in it without further work.
+one mapping between the two is `wire_name`. `schema` and `reference` publish these types.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, NotRequired, TypeVar
 
@@ -21,12 +20,12 @@ import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from reelscope.analyzers.base import Analyzer, Segment, Series
-from reelscope.errors import ResultsError, UsageError
+from reelscope.errors import ResultsError, SchemaUnsupported, UsageError
 from reelscope.signals import Parameter, Shot, Track
 from reelscope.types import MediaFacts, ModelProvenance
 
 SCHEMA = "reelscope/1"
-"""Name and version of the envelope; the number changes when a reader of the old one would be misled."""
+"""Name and version of the envelope; docs/results.md says when the number changes."""
 
 Data = TypeVar("Data")
 Summary = TypeVar("Summary")
@@ -36,7 +35,6 @@ Detail = Literal["standard", "full"]
 _WIRE_NAMES = {
     "age_p10_years": "p10",
     "age_p90_years": "p90",
-    "angles_degrees": "angles_deg",
     "arousal_slope_per_second": "arousal_slope",
     "articulation_rate_syllables_per_second": "articulation_rate_syll_s",
     "asr_confidence": "asr_conf",
@@ -46,7 +44,6 @@ _WIRE_NAMES = {
     "boxes_xyxy": "xyxy",
     "center_distance": "center_dist",
     "channel_count": "channels",
-    "chars_per_second": "chars_per_s",
     "class_name": "class",
     "clipped_high_percent": "clip_hi_pct",
     "clipped_low_percent": "clip_lo_pct",
@@ -65,13 +62,11 @@ _WIRE_NAMES = {
     "eye_aspect_ratio": "ear",
     "first_seconds": "t0",
     "flash_count": "n_flashes",
-    "flashes_per_second": "flashes_per_s",
     "foreground_ratio": "fg_ratio",
     "frame_count": "n_frames",
     "frame_rate_average": "fps_avg",
     "grade_change_count": "n_grade_changes",
     "head_yaw_pitch_roll_degrees": "head_ypr",
-    "horizon_degrees": "horizon_deg",
     "inlier_ratio": "inliers",
     "integrated_lufs": "lufs_i",
     "is_contact": "contact",
@@ -84,7 +79,6 @@ _WIRE_NAMES = {
     "lightness_mean": "L_mean",
     "line_count": "n_lines",
     "loudness_range_lu": "lra_lu",
-    "max_flashes_per_second": "max_flashes_per_s",
     "mean_run_syllables": "mlr_syll",
     "momentary_max_lufs": "lufs_m_max",
     "observation_count": "n_obs",
@@ -93,7 +87,6 @@ _WIRE_NAMES = {
     "pan_percent_width_per_second": "pan_pct_w_s",
     "parameters": "params",
     "photosensitive_risk": "risk",
-    "pitch_degrees": "pitch_deg",
     "probabilities": "probs",
     "reading_confidence": "conf",
     "revisit_count": "revisits",
@@ -117,6 +110,7 @@ _WIRE_NAMES = {
     "speed_percent_width_per_second": "speed_pct_w_s",
     "spoken_word": "w",
     "start_seconds": "start",
+    "syllable_count": "n_syllables",
     "syllables_per_second": "syll_s",
     "tempo_alternatives_bpm": "tempo_alt_bpm",
     "tempo_confidence": "tempo_conf",
@@ -128,13 +122,13 @@ _WIRE_NAMES = {
     "word_count": "n_words",
     "word_probability": "p",
     "words_per_minute": "wpm",
-    "yaw_degrees": "yaw_deg",
-    "zoom_per_second": "zoom_per_s",
 }
 _WIRE_SUFFIXES = {
+    "_degrees": "_deg",
     "_milliseconds": "_ms",
     "_percent": "_pct",
     "_per_minute": "_per_min",
+    "_per_second": "_per_s",
     "_seconds": "_s",
 }
 
@@ -190,7 +184,7 @@ class Inputs:
     sampling_fps: float | None = None
     """Frames per second that this is at the profile's rate; null for every frame and for sound."""
     sample_count: int | None = None
-    """Frames read at that sampling."""
+    """Frames or samples read at that sampling, >= 0."""
     depends_on: tuple[str, ...] = ()
     """Signals read, then analyzers consulted."""
     missing_inputs: tuple[str, ...] = ()
@@ -226,14 +220,17 @@ class AnalyzerResult(Generic[Data, Summary]):
     models: tuple[ModelProvenance, ...] = ()
     """Models that answered, as they report themselves."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    """Settings of the analyzer and of its sources."""
+    """Settings of the analyzer and of its sources, by name."""
     inputs: Inputs = Inputs()
+    """What it read."""
     timings: Timings
+    """How long it took."""
     coverage: float | None = None
     """Share of the clip that was analysed, 0-1; null when skipped or failed."""
     segments: tuple[Segment[Data], ...] = ()
     """Sorted by start; empty when skipped or failed."""
     series: Series = field(default_factory=Series)
+    """Curves over time."""
     summary: Summary | None = None
     """Null when skipped or failed."""
     warnings: tuple[str, ...] = ()
@@ -251,12 +248,6 @@ class Results:
     tracks: Tracks
     analyzers: Mapping[str, AnalyzerResult[Any, Any]]
     """By analyzer name; the requested ones, in registry order."""
-
-
-def json_schema(analyzers: Sequence[Analyzer]) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the results file with these analyzers."""
-    schema = _envelope(tuple(analyzers)).model_json_schema(by_alias=True, mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": SCHEMA}
 
 
 def require_finite(value: object, where: str = "finding") -> None:
@@ -285,19 +276,19 @@ def to_json(results: Results, analyzers: Sequence[Analyzer]) -> dict[str, Any]:
     Raises:
         ResultsError: an analyzer returned what its types do not allow, or a number that JSON cannot hold.
     """
-    model = _envelope(tuple(analyzers))
+    model = envelope(tuple(analyzers))
     try:
-        envelope = model.model_validate(
+        validated = model.model_validate(
             {
                 "schema_": SCHEMA,
                 "run": results.run,
                 "media": results.media,
                 "shots": results.shots,
                 "tracks": results.tracks,
-                "analyzers": dict(results.analyzers),
+                "analyzers": {name: _with_wire_parameters(found) for name, found in results.analyzers.items()},
             }
         )
-        values: dict[str, Any] = _rounded(envelope.model_dump(mode="json", by_alias=True), None)
+        values: dict[str, Any] = _rounded(validated.model_dump(mode="json", by_alias=True), None)
         json.dumps(values, allow_nan=False)
     except ValueError as error:
         raise ResultsError(f"results cannot be written: {error}") from error
@@ -334,6 +325,7 @@ def read(path: Path) -> dict[str, Any]:
     """Read a results file.
 
     Raises:
+        SchemaUnsupported: it follows another schema than this version reads.
         ResultsError: it is missing, or is not strict JSON of an object.
     """
 
@@ -346,12 +338,21 @@ def read(path: Path) -> dict[str, Any]:
         raise ResultsError(f"{path}: no results file ({error})") from error
     if not isinstance(values, dict) or "analyzers" not in values:
         raise ResultsError(f"{path}: no results file (it has no analyzers)")
+    if (schema := values.get("schema")) != SCHEMA:
+        raise SchemaUnsupported(f"{path}: schema {schema!r}, but this reelscope reads {SCHEMA!r}{_writer(values)}")
     return values
 
 
+def _writer(values: Mapping[str, Any]) -> str:
+    """Which program wrote the file, where it says so."""
+    run = values.get("run")
+    tool = run.get("tool") if isinstance(run, dict) else None
+    return f"; it was written by {tool}" if isinstance(tool, str) else ""
+
+
 @functools.cache
-def _envelope(analyzers: tuple[Analyzer, ...]) -> type[BaseModel]:
-    """Pydantic model of the file; the config reaches every dataclass inside."""
+def envelope(analyzers: tuple[Analyzer, ...]) -> type[BaseModel]:
+    """Pydantic model of the file with these analyzers; the config reaches every dataclass inside."""
     per_analyzer = {
         analyzer.name: NotRequired[AnalyzerResult[analyzer.data, analyzer.summary]]  # type: ignore[name-defined]
         for analyzer in analyzers
@@ -368,12 +369,16 @@ def _envelope(analyzers: tuple[Analyzer, ...]) -> type[BaseModel]:
             use_attribute_docstrings=True,
         ),
         schema_=(str, Field(alias="schema", pattern=f"^{SCHEMA}$", description="Name and version of this format.")),
-        run=(RunFacts, ...),
-        media=(MediaFacts, ...),
+        run=(RunFacts, Field(description="What made the results.")),
+        media=(MediaFacts, Field(description="What the clip is.")),
         shots=(tuple[Shot, ...], Field(description="Partition of [0, duration]; empty when not determined.")),
-        tracks=(Tracks, ...),
+        tracks=(Tracks, Field(description="Who and what was followed through the clip.")),
         analyzers=(found, Field(description="One entry per requested analyzer.")),
     )
+
+
+def _with_wire_parameters(found: AnalyzerResult[Any, Any]) -> AnalyzerResult[Any, Any]:
+    return replace(found, parameters={wire_name(name): value for name, value in found.parameters.items()})
 
 
 def _rounded(value: Any, key: str | None) -> Any:

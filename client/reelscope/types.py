@@ -30,10 +30,11 @@ class AudioFacts:
     """The clip's first audio stream."""
 
     is_present: bool
+    """Whether the clip has an audio stream."""
     sample_rate_hz: int | None = None
-    """Samples per second; null without audio."""
+    """Sample rate, Hz; null without audio."""
     channel_count: int | None = None
-    """Number of channels; null without audio."""
+    """Channels, >= 0; null without audio."""
     offset_seconds: float | None = None
     """Start of the audio on the video's time axis; positive when the sound starts after the picture."""
     damaged_packet_count: int = 0
@@ -55,7 +56,7 @@ class MediaFacts:
     height: int
     """Displayed height in square pixels."""
     rotation_degrees: int
-    """Clockwise rotation that was applied for display: 0, 90, 180 or 270."""
+    """Clockwise rotation that was applied for display, degrees: 0, 90, 180 or 270."""
     frame_count: int
     """Displayed frames."""
     frame_rate_average: float | None

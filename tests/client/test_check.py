@@ -40,6 +40,7 @@ def detected(values):
     cuts = values["analyzers"]["cut_analysis"]
     values["analyzers"]["object_detection"] = copy.deepcopy(cuts) | {
         "models": [model],
+        "warnings": [],
         "series": {"t0": 0.0, "hop_s": None, "cols": {}},
         "summary": {"unique_per_class": {"person": 2}, "max_concurrent": 2, "prominence": {"person": 0.2}},
         "segments": [
@@ -95,6 +96,12 @@ def test_results_are_valid(values, detected):
         ("I2", (*CUTS, "segments", 0, "start"), 1.2),
         ("I2", (*OBJECTS, "segments", 0, "data", "boxes", "t"), [0.0, 0.1]),
         ("I2", (*OBJECTS, "segments", 0, "data", "boxes", "t", 2), 0.4),
+        ("I1", (*CUTS, "segments", 0, "label"), "stunt"),
+        ("I1", (*CUTS, "series", "cols", "jerk"), []),
+        ("I1", (*CUTS, "warnings"), ["bad_hair"]),
+        ("I3", (*COLORS, "summary", "warmth"), 1.1),
+        ("I3", (*COLORS, "series", "cols", "warmth", 0), -1.1),
+        ("I3", (*OBJECTS, "segments", 0, "data", "speed_pct_w_s"), -1.0),
         ("I3", (*CUTS, "segments", 1, "score"), 1.5),
         ("I3", ("shots", 1, "score"), 1.5),
         ("I3", ("shots", 1, "score"), -0.5),

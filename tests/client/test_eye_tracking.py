@@ -257,7 +257,8 @@ def test_what_is_written(values, monkeypatch):
     assert data["contact"][0] is False
     assert data["contact"][-1] is None
     assert set(found["summary"]) == {
-        *("eye_contact_ratio", "contact_first3s", "blinks_per_min", "gaze_directions", "source", "sensitive"),
+        *("eye_contact_ratio", "contact_first3s", "blinks_per_min", "gaze_directions"),
+        *("source", "sensitive", "opt_out"),
     }
     assert found["summary"]["sensitive"] is True
     assert found["summary"]["source"] == "landmarks_and_head_pose"

@@ -202,7 +202,7 @@ def test_what_is_written(monkeypatch):
         *("probs", "dominant", "intensity", "valence", "arousal", "face_area_pct"),
     }
     assert set(found["summary"]) == {
-        *("time_share", "smile_ratio", "transitions", "peak", "face_screen_time_s", "sensitive"),
+        *("time_share", "smile_ratio", "transitions", "peak", "face_screen_time_s", "sensitive", "opt_out"),
     }
     assert set(found["summary"]["peak"]) == {"label", "t"}
     assert found["summary"]["sensitive"] is True

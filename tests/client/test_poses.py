@@ -10,7 +10,7 @@ from envelope import violations, written
 from feeding import cut
 from skeletons import HEIGHT_OVER_WIDTH, TORSO, K, box, poses, skeleton, tracks
 
-from reelscope import results
+from reelscope import schema
 from reelscope.analyzers import body_pose
 from reelscope.analyzers.body_geometry import JOINTS
 from reelscope.analyzers.body_pose import GestureData, PersonData
@@ -548,9 +548,9 @@ def test_what_is_written_keeps_the_invariants(monkeypatch, trained):
 
 
 def test_wire_names():
-    schema = json.dumps(results.json_schema([body_pose.ANALYZER]))
+    published = json.dumps(schema.json_schema([body_pose.ANALYZER]))
     for name in (
         *("keypoints", "angles_deg", "posture", "gesture", "energy", "t"),
         *("persons_max", "energy_mean", "dance_hz", "gesture_counts", "framing"),
     ):
-        assert f'"{name}"' in schema, name
+        assert f'"{name}"' in published, name

@@ -18,7 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
+from reelscope.analyzers.biometrics import OPT_OUT
 from reelscope.analyzers.head_pose import KEYPOINT_HEAD, head_poses
 from reelscope.signals import FaceAttributes, Faces, Parameter, Track
 
@@ -34,8 +35,6 @@ PARAMETERS: dict[str, Parameter] = {
     "face_min_score": MIN_SCORE,
     "age_groups": " ".join(AGE_GROUPS),
 }
-
-OPT_OUT = "--no-biometrics, or biometrics = off in the deployment's profile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +52,11 @@ class AgeData:
     """Apparent age of one face. All but the count is null without an observation."""
 
     age_years: float | None
-    """Median of the observations."""
+    """Median of the observations, years."""
     age_p10_years: float | None
-    """10th percentile of the observations."""
+    """10th percentile of the observations, years."""
     age_p90_years: float | None
-    """90th percentile of the observations."""
+    """90th percentile of the observations, years."""
     gender_presented: PresentedGender | None
     """As which gender the person presents."""
     observation_count: int
@@ -69,9 +68,9 @@ class AgeSummary:
     """Who is on screen, in aggregate. Counts are null when a model is untrained."""
 
     persons: int | None
-    """Faces with an apparent age; somebody who left for more than a second counts again."""
+    """Faces with an apparent age, >= 0; somebody who left for more than a second counts again."""
     age_groups: Mapping[str, int] | None
-    """Those faces by apparent age in years."""
+    """Those faces by group of apparent age, >= 0 in every group."""
     sensitive: Literal[True] = True
     """Judged from people's faces: handle as biometric."""
     opt_out: str = OPT_OUT
@@ -151,6 +150,7 @@ ANALYZER = Analyzer(
     requires=(Faces, FaceAttributes),
     data=AgeData,
     summary=AgeSummary,
+    labels=(Labels(names=("face",), meaning="a face that was followed", score="mean probability of a face"),),
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

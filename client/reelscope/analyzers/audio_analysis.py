@@ -22,7 +22,7 @@ from reelscope.analyzers import audio_beats, audio_key, audio_loudness, audio_se
 from reelscope.analyzers.audio_beats import Beats
 from reelscope.analyzers.audio_key import Key
 from reelscope.analyzers.audio_segments import AudioData
-from reelscope.analyzers.audio_series import full_series, series
+from reelscope.analyzers.audio_series import COLUMNS, full_series, series
 from reelscope.analyzers.base import Analyzer, Finding
 from reelscope.analyzers.measured import median
 from reelscope.signals import Parameter, SoundLevels, SoundSpectrum, VoiceAcoustics
@@ -58,57 +58,59 @@ class AudioSummary:
     is_silent: bool
     """Whether no tenth of a second has a level above -70 dBFS."""
     channel_count: int
-    """Channels of the sound; 0 where the stream holds none."""
+    """Channels of the sound, >= 0; 0 where the stream holds none."""
     integrated_lufs: float | None
-    """Integrated loudness, gated; null for silence and for less than 0.4 s."""
+    """Integrated loudness, gated, LUFS; null for silence and for less than 0.4 s."""
     momentary_max_lufs: float | None
-    """Loudest 0.4 s."""
+    """Loudest 0.4 s, LUFS; null for silence and for less than 0.4 s."""
     short_term_max_lufs: float | None
-    """Loudest 3 s."""
+    """Loudest 3 s, LUFS; null for silence and for less than 3 s."""
     loudness_range_lu: float | None
-    """Loudness range; null for silence and for less than 3 s."""
+    """Loudness range, LU; null for silence and for less than 3 s."""
     true_peak_dbtp: float | None
-    """Largest value between the samples as well; null for digital silence."""
+    """Largest value, between the samples as well, dBTP; null for digital silence."""
     sample_peak_dbfs: float | None
-    """Largest sample; null for digital silence."""
+    """Largest sample, dBFS; null for digital silence."""
     dynamic_range_db: float | None
-    """True peak above the integrated loudness (peak-to-loudness ratio), dB."""
+    """True peak above the integrated loudness (peak-to-loudness ratio), dB; null without one of them."""
     above_platform_lu: float | None
-    """Integrated loudness above -14 LUFS, to which several platforms are said, unofficially, to turn sound down."""
+    """Integrated loudness above -14 LUFS, LU; several platforms are said, unofficially, to turn sound down to that."""
     is_dual_mono: bool | None
     """Whether two loudspeakers play the same: one channel, or two equal ones; null for more, and for silence."""
     dual_mono_lufs: float | None
-    """Integrated loudness of a single channel as two loudspeakers play it, 3.01 LU more; null for more channels."""
+    """Integrated loudness of a single channel as two loudspeakers play it, 3.01 LU more, LUFS; null for more
+    channels."""
     clipped_sample_count: int
     """Samples at full scale in runs of at least three, in any channel. A lossy codec rounds off what was clipped before
     it: there this is a trace of it, not its amount."""
     tempo_bpm: float | None
     """Beats per minute; null where no beat keeps time."""
     tempo_confidence: float | None
-    """0-1: how much of the onsets comes back after one to four beats; below 0.25 no tempo is claimed."""
+    """0-1: how much of the onsets comes back after one to four beats; below 0.25 no tempo is claimed. Null in
+    silence."""
     tempo_alternatives_bpm: tuple[float, ...]
-    """Double and half the tempo: which of them one taps to is a matter of taste."""
+    """Double and half the tempo, empty without one: which of them one taps to is a matter of taste."""
     beat_count: int | None
-    """Beats; null without a tempo."""
+    """Beats, >= 0; null without a tempo."""
     onset_count: int
     """Onsets."""
     key: str | None
     """Best of the 24 major and minor keys, e.g. C major; null where there is no harmony."""
     key_confidence: float | None
-    """Correlation with the key's profile, 0-1."""
+    """Correlation with the key's profile, 0-1; null where there is no harmony."""
     f0_median_hz: float | None
     """Median of the pitch, 60 to 600 Hz, weighted by power, so that a quiet bed under a voice hardly counts; null where
     nothing is voiced."""
     centroid_hz: float | None
-    """Median of the spectral centroid."""
+    """Median of the spectral centroid, Hz; null in silence."""
     rolloff_hz: float | None
-    """Median of the frequency below which 85 % of the magnitude lies."""
+    """Median of the frequency below which 85 % of the magnitude lies, Hz; null in silence."""
     flatness: float | None
-    """Median of the spectral flatness: 1 for white noise, near 0 for a tone."""
+    """Median of the spectral flatness, from a tone to white noise, 0-1; null in silence."""
     mfcc: tuple[float, ...] | None
-    """Means of 13 mel-frequency cepstral coefficients, conventions of librosa."""
+    """Means of 13 mel-frequency cepstral coefficients, dB, conventions of librosa; null in silence."""
     percussive_ratio: float | None
-    """Share of the mel power that is narrow in time and broad in frequency, 0-1."""
+    """Share of the mel power that is narrow in time and broad in frequency, 0-1; null in silence."""
     section_count: int
     """Sections."""
 
@@ -237,6 +239,8 @@ ANALYZER = Analyzer(
     uses=(VoiceAcoustics,),
     data=AudioData,
     summary=AudioSummary,
+    labels=audio_segments.LABELS,
+    columns=COLUMNS,
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

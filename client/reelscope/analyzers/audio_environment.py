@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import reverberation, speech_levels
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.analyzers.reverberation import Span
 from reelscope.analyzers.sound_labels import SOUND_LABELS, SoundGroup
 from reelscope.analyzers.windows import cells
@@ -67,8 +67,8 @@ class TopTag:
     mid: str
     """Its id in AudioSet's ontology."""
     group: SoundGroup
-    """Group that it belongs to."""
-    mean_probability: float
+    """Its group."""
+    probability: float
     """Mean over the long windows, 0-1."""
 
 
@@ -190,7 +190,7 @@ def _top_tags(long: _Heard) -> Iterator[TopTag]:
         means = long.probabilities.astype(np.float64).mean(0)
         for index in np.argsort(-means, kind="stable")[:TOP_TAGS].tolist():
             label = SOUND_LABELS[index]
-            yield TopTag(tag=label.name, mid=label.mid, group=label.group, mean_probability=float(means[index]))
+            yield TopTag(tag=label.name, mid=label.mid, group=label.group, probability=float(means[index]))
 
 
 def _series(heard: _Heard) -> Series:
@@ -224,6 +224,8 @@ ANALYZER = Analyzer(
     uses=(SoundTags,),
     data=SoundData,
     summary=EnvironmentSummary,
+    labels=(Labels(meaning="a sound; the label is its AudioSet tag", score="highest probability in the stretch"),),
+    columns=dict.fromkeys(GROUPS, "highest probability of a tag of this group, 0-1"),
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -11,7 +11,7 @@ from scipy.signal import find_peaks
 
 from reelscope.analyzers.audio_beats import ONSET_LEAD_SECONDS, Beats
 from reelscope.analyzers.audio_sections import Section
-from reelscope.analyzers.base import Segment
+from reelscope.analyzers.base import Labels, Segment
 from reelscope.signals import SoundLevels, SoundSpectrum
 
 ONSET_DB = 2.0
@@ -28,7 +28,7 @@ class Beat:
     """A beat of the music."""
 
     beat_number: int
-    """Counted from 1; which of them begins a bar is not known."""
+    """Number of the beat, >= 1; which of them begins a bar is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Onset:
     """Something begins to sound: a note, a syllable, a blow."""
 
     strength_db: float
-    """Mean rise of the mel bands."""
+    """Mean rise of the mel bands, dB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,17 @@ class Clipping:
 
 
 AudioData = Beat | Onset | SectionSound | Clipping
+
+LABELS = (
+    Labels(names=("beat",), kind="event", meaning="a beat of the music", score="confidence of the tempo"),
+    Labels(names=("onset",), kind="event", meaning="something begins to sound"),
+    Labels(
+        names=("section",),
+        meaning="sound that stays the same",
+        score="how much it differs from the section before; null for the first",
+    ),
+    Labels(names=("clipping",), meaning="sound that was cut off at full scale"),
+)
 
 
 def _event(seconds: float, label: str, score: float | None, data: AudioData) -> Segment[AudioData]:

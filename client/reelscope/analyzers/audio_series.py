@@ -18,6 +18,17 @@ from reelscope.analyzers.base import Series
 from reelscope.signals import SoundLevels, SoundSpectrum
 
 SERIES_POINTS = 3000
+MFCC_COUNT = 13
+COLUMNS = {
+    "lufs_m": "momentary loudness (0.4 s) centred here, LUFS; null in silence",
+    "lufs_s": "short-term loudness (3 s) centred here, LUFS; null in silence",
+    "rms_dbfs": "power, dBFS; null for digital silence",
+    "true_peak_dbtp": "largest value, between the samples as well, dBTP; null for digital silence",
+    "centroid_hz": "spectral centroid, Hz; null in silence",
+    "rolloff_hz": "frequency below which 85 % of the magnitude lies, Hz; null in silence",
+    "flatness": "spectral flatness, from a tone to white noise, 0-1; null in silence",
+    **{f"mfcc_{number}": "mel-frequency cepstral coefficient, dB; full detail only" for number in range(MFCC_COUNT)},
+}
 
 
 def series(levels: SoundLevels, spectrum: SoundSpectrum) -> Series:

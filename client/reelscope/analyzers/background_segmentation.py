@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from reelscope.analyzers import background_samples
 from reelscope.analyzers.background_samples import MIN_BACKGROUND_RATIO, MIN_CHANGE_SCORE, Samples
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.analyzers.coco_masks import CocoMask
 from reelscope.analyzers.measured import median
 from reelscope.signals import ObjectTracks, SceneLabels
@@ -31,7 +31,7 @@ class MaskSeries:
     """Masks over time."""
 
     times_seconds: tuple[float, ...]
-    """Sampled instants."""
+    """Sampled instants, seconds."""
     rle: tuple[CocoMask, ...]
     """One mask per instant."""
 
@@ -70,7 +70,7 @@ class BackgroundSummary:
     clutter: float | None
     """Mean clutter, 0-1; null when there is hardly any background."""
     bokeh: float | None
-    """Median detail of people over that of what surrounds them; null where it cannot be measured."""
+    """Median detail of people over that of what surrounds them, >= 0; null where it cannot be measured."""
 
 
 def analyze(scene: SceneLabels, objects: ObjectTracks | None) -> Finding[BackgroundData, BackgroundSummary]:
@@ -184,6 +184,18 @@ ANALYZER = Analyzer(
     uses=(ObjectTracks,),
     data=BackgroundData,
     summary=BackgroundSummary,
+    labels=(
+        Labels(
+            meaning="a background; the label is its ADE20K class, or no background",
+            score="share of the background that has this class",
+        ),
+    ),
+    columns={
+        "fg_ratio": "share of people and tracked objects, 0-1",
+        "clutter": "clutter of the background, 0-1",
+        "bokeh": "detail of people over that of what surrounds them, >= 0",
+        "change_score": "distance to the background of the sample before, 0-1",
+    },
     headline=headline,
     analyze=analyze,
     parameters=background_samples.PARAMETERS,

@@ -35,8 +35,9 @@ class Segment(Generic[Data]):
     track_id: str | None = None
     """Track of the shared list `tracks` that it belongs to."""
     data: Data
+    """What the analyzer says of it."""
     id: str = ""
-    """Unique within the results; `numbered` gives it."""
+    """Unique within the results: analyzer, colon, number. `numbered` gives it."""
 
 
 def numbered(name: str, segments: Sequence[Segment[Data]]) -> tuple[Segment[Data], ...]:
@@ -74,6 +75,18 @@ class Finding(Generic[Data, Summary]):
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """One sort of segment: the labels that it has, and what label and score mean."""
+
+    names: tuple[str, ...] = ()
+    """The labels; empty where they are names that the clip or a model's list gives."""
+    kind: SegmentKind = "span"
+    meaning: str
+    score: str | None = None
+    """What the score measures; None where it is always null."""
+
+
 Findings = Mapping[str, Finding[Any, Any]]
 """By the analyzer's name; segments are numbered, curves are those of standard detail."""
 
@@ -98,6 +111,13 @@ class Analyzer:
     """Type of its segments' data."""
     summary: Any
     """Type of its summary."""
+    labels: tuple[Labels, ...] = ()
+    """Every sort of segment that it gives. The schema is generated from these three as well, so that `reelscope check`
+    finds what is not declared."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Every column of its curves but `t`, by wire name, with its meaning, unit and range."""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """Every warning that it gives, without what follows a colon, with its meaning."""
     headline: Callable[[Any], str]
     """Its summary in a few words, for tables."""
     analyze: Callable[..., Finding[Any, Any]]

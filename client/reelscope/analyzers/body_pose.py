@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import body_geometry, body_gestures, body_identity, body_motion, body_stretches
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.analyzers.body_geometry import Framing, K, Points, Posture
 from reelscope.analyzers.body_gestures import Gesture, GestureName, Side
 from reelscope.analyzers.body_identity import Person
@@ -50,6 +50,8 @@ _GESTURE_KEYPOINTS = {
     "clap": ("wrist",),
 }
 
+_GESTURE_SCORE = "mean probability that its keypoints are seen"
+
 Keypoint = tuple[float, float, float]
 Value = TypeVar("Value")
 
@@ -63,15 +65,15 @@ class PersonData:
     keypoints: tuple[tuple[Keypoint, ...], ...]
     """17 per instant, in COCO's order: x and y, 0-1 of the frame, and the probability that it is seen, 0-1."""
     angles_degrees: Mapping[str, tuple[float | None, ...]]
-    """Angle of elbows, shoulders, hips and knees in the picture, 0-180; null where a keypoint is not seen."""
+    """Angle of elbows, shoulders, hips and knees in the picture, degrees, 0-180; null where a keypoint is not seen."""
     energy: tuple[float | None, ...]
-    """Speed since the sampled instant before, torso lengths per second; null where that is not measured."""
+    """Speed since the sampled instant before, torso lengths per second, >= 0; null where that is not measured."""
     posture: Posture
     """What the person does for the longest time; unknown when the posture never shows."""
     posture_seconds: Mapping[Posture, float]
-    """Time in each posture that occurs."""
+    """Time in each posture that occurs, seconds."""
     energy_mean: float | None
-    """Mean energy, torso lengths per second."""
+    """Mean energy, torso lengths per second, >= 0; null when never measured."""
     dance_hz: float | None
     """Repetitions of the motion per second, of the longest stretch; null when it is not periodic, or under 2 s."""
     framing: Framing | None
@@ -93,13 +95,14 @@ class PoseSummary:
     """What people do with their bodies. Every field is null when the pose model is untrained."""
 
     persons_max: int | None
-    """Most people in one sampled frame."""
+    """Most people in one sampled frame, >= 0."""
     energy_mean: float | None
-    """Mean over all people described and all instants, torso lengths per second; null when never measured."""
+    """Mean over all people described and all instants, torso lengths per second, >= 0; null when never
+    measured."""
     dance_hz: float | None
-    """That of the person longest in the picture whose motion is periodic; null when nobody's is."""
+    """Repetitions per second of the person longest in the picture whose motion is periodic; null when nobody's is."""
     gesture_counts: Mapping[GestureName, int] | None
-    """Gestures by kind; two raised hands are two."""
+    """Gestures by kind, >= 0; two raised hands are two."""
     framing: Framing | None
     """Of the largest person, most of the time; null without people."""
 
@@ -273,6 +276,18 @@ ANALYZER = Analyzer(
     uses=(ObjectTracks, Shots),
     data=PoseData,
     summary=PoseSummary,
+    labels=(
+        Labels(
+            names=("person",), meaning="a person, from the first pose to the last", score="mean probability of a person"
+        ),
+        Labels(names=("hand_raised", "pointing"), meaning="a gesture that is held", score=_GESTURE_SCORE),
+        Labels(names=("clap",), kind="event", meaning="hands that meet", score=_GESTURE_SCORE),
+    ),
+    columns={
+        "persons": "people with a pose, >= 0",
+        "energy": "mean speed of their keypoints, torso lengths per second, >= 0",
+    },
+    warnings={"people_left_out": "a crowd: so many people are not described, the number follows"},
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from reelscope.analyzers import camera_fit, camera_path
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.analyzers.camera_fit import Motions
 from reelscope.analyzers.camera_path import Movement, Picture, Piece
 from reelscope.signals import ObjectTracks, Parameter, PointFlow, Shots
@@ -62,17 +62,17 @@ class CameraData:
     """Mean movement of a span; all null where nothing could be followed."""
 
     pan_percent_width_per_second: float | None
-    """Positive when the camera turns right."""
+    """Percent of the frame's width per second, positive when the camera turns right."""
     tilt_percent_height_per_second: float | None
-    """Positive when the camera turns up."""
+    """Percent of the frame's height per second, positive when the camera turns up."""
     zoom_per_second: float | None
-    """Factor by which the picture grows in one second; 1 for none."""
+    """Factor by which the picture grows in one second, >= 0; 1 for none."""
     roll_degrees_per_second: float | None
-    """Positive when the camera turns clockwise."""
+    """Degrees per second, positive when the camera turns clockwise."""
     pan_degrees_per_second: float | None
-    """The pan as an angle, if the horizontal field of view is `assumed_hfov_degrees`."""
+    """The pan as an angle, degrees per second, if the horizontal field of view is `assumed_hfov_degrees`."""
     shake_rms_percent_width: float | None
-    """RMS distance of the picture from its smooth path (Gaussian of 0.25 s), percent of the width."""
+    """RMS distance of the picture from its smooth path (Gaussian of 0.25 s), percent of the width, >= 0."""
     inlier_ratio: float | None
     """Share of the points that move with the camera, 0-1: mean over the pairs of frames."""
 
@@ -86,8 +86,8 @@ class CameraSummary:
     dominant: Label
     """Label of the most time; unknown only when nothing is known."""
     stability: float | None
-    """1 / (1 + s / 0.5), s being the median shake over the known time, percent of the width: 1 for a tripod, 0.5 for a
-    shaky hand."""
+    """0-1: 1 / (1 + s / 0.5), s being the median shake over the known time, percent of the width: 1 for a tripod, 0.5
+    for a shaky hand. Null when nothing is known."""
 
 
 def analyze(flow: PointFlow, shots: Shots, people: ObjectTracks | None) -> Finding[CameraData, CameraSummary]:
@@ -230,6 +230,18 @@ ANALYZER = Analyzer(
     uses=(ObjectTracks,),
     data=CameraData,
     summary=CameraSummary,
+    labels=(
+        Labels(
+            names=get_args(Label),
+            meaning="a movement within a shot, named by the label; unknown where nothing could be followed",
+        ),
+    ),
+    columns={
+        "pan_pct_w_s": "speed to the right, percent of the width per second",
+        "tilt_pct_h_s": "speed upwards, percent of the height per second",
+        "zoom_per_s": "growth of the picture in one second, a factor, >= 0; 1 for none",
+        "roll_deg_s": "speed clockwise, degrees per second",
+    },
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

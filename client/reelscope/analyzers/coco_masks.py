@@ -18,7 +18,7 @@ class CocoMask:
     """A binary mask; `pycocotools.mask.decode` reads it as it is."""
 
     size: tuple[int, int]
-    """Height and width of the mask, in cells; it covers the whole frame."""
+    """Height and width of the mask, cells, >= 1; it covers the whole frame."""
     counts: str
     """COCO's compressed run lengths."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from skimage.color import deltaE_ciede2000, lab2rgb
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment, SegmentKind, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, SegmentKind, Series
 from reelscope.signals import FrameColors, Parameter, Shot, Shots
 
 PALETTE_SIZE = 5
@@ -66,13 +66,13 @@ class Colors:
     colorfulness: float
     """Mean Hasler-Suesstrunk M, >= 0."""
     warmth: float
-    """Mean b* / 60, clipped to -1 (cold) ... 1 (warm)."""
+    """Mean b* / 60, clipped, -1 (cold) to 1 (warm)."""
     lightness_mean: float
     """Mean L*, 0-100."""
     saturation: float
     """Mean HSV saturation, 0-1."""
     color_temperature_kelvin: float | None
-    """Correlated colour temperature of the mean colour; null far from the Planckian locus."""
+    """Correlated colour temperature of the mean colour, kelvin; null far from the Planckian locus."""
     harmony: Harmony
     """Relation of the palette's hues."""
 
@@ -82,7 +82,7 @@ class GradeChange:
     """A shot that is graded unlike the one before it."""
 
     delta_e: float
-    """CIEDE2000 between the mean colours of the two shots."""
+    """CIEDE2000 between the mean colours of the two shots, >= 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +300,16 @@ ANALYZER = Analyzer(
     requires=(FrameColors, Shots),
     data=ColorData,
     summary=ColorSummary,
+    labels=(
+        Labels(names=("shot_colors",), meaning="a shot; without data where no sample fell into it"),
+        Labels(names=("grade_change",), kind="event", meaning="a shot begins that is graded unlike the one before"),
+    ),
+    columns={
+        "colorfulness": "Hasler-Suesstrunk M, >= 0",
+        "warmth": "from cold to warm: b* / 60, -1 to 1",
+        "L_mean": "mean L*, 0-100",
+        "saturation": "mean HSV saturation, 0-1",
+    },
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import composition_subject, safe_zones
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.analyzers.composition_subject import SHOT_SIZES, ShotSize, Subject, SubjectSource
 from reelscope.analyzers.measured import median
 from reelscope.signals import Faces, FrameComposition, ObjectTracks, Parameter, Shot, Shots
@@ -57,19 +57,22 @@ class CompositionData:
     subject_xy: tuple[float, float] | None
     """Centre of the subject, 0-1 of the frame; null without a subject."""
     thirds_distance: float | None
-    """From the subject to the nearest of the four points of the rule of thirds; x and y 0-1 of the picture, 0-0.47."""
+    """From the subject to the nearest of the four points of the rule of thirds, 0-0.48, where the picture's sides are
+    1; null without a subject."""
     center_distance: float | None
-    """From the subject to the centre, likewise, 0-0.71."""
+    """From the subject to the centre, likewise, 0-0.71; null without a subject."""
     symmetry: float | None
     """Correlation of the picture with its mirror image, left to right, -1 to 1; null for an even picture."""
     negative_space: float | None
     """Share of the picture in which there is next to nothing to see, 0-1; null where the picture is too small."""
     horizon_degrees: float | None
-    """Slope of the near-horizontal lines, positive where the right end is lower; null where there are none."""
+    """Slope of the near-horizontal lines, degrees, positive where the right end is lower, -20 to 20; null where
+    there are none."""
     headroom_percent: float | None
-    """Picture above the head, percent of its height; null without face or person."""
+    """Picture above the head, percent of its height, 0-100; null without face or person."""
     look_room_percent: float | None
-    """Picture ahead of a face that is turned to a side, percent of its width; null for one that is not, or none."""
+    """Picture ahead of a face that is turned to a side, percent of its width, 0-100; null for one that is not,
+    or none."""
     shot_size: ShotSize | None
     """ECU, CU, MCU, MS, MLS, LS or EWS by the height of the face; null without a face or a whole person."""
     layout: Layout | None
@@ -86,11 +89,12 @@ class CompositionSummary:
     dominant_layout: Layout | None
     """Layout of most samples; null where there is none."""
     shot_size_shares: Mapping[ShotSize, float] | None
-    """Share of the samples that have a shot size, by size, closest first; sums to 1. Null where none has."""
+    """Share of the samples that have a shot size, by size, closest first, 0-1; sums to 1. Null where none has."""
     tilt_ratio: float | None
-    """Share of the samples with a horizon in which it is more than two degrees from level; null without a horizon."""
+    """Share of the samples with a horizon in which it is more than two degrees from level, 0-1; null without a
+    horizon."""
     safe_zone_violations: int | None
-    """Shots whose subject the player's controls cover; null unless the frame is 9:16 and there is a subject."""
+    """Shots whose subject the player's controls cover, >= 0; null unless the frame is 9:16 and there is a subject."""
 
 
 ShotComposition = CompositionData | None
@@ -259,6 +263,22 @@ ANALYZER = Analyzer(
     uses=(Faces, ObjectTracks),
     data=ShotComposition,
     summary=CompositionSummary,
+    labels=(
+        Labels(
+            names=("shot_composition",),
+            meaning="a shot; without data where no sample fell into it",
+            score="mean probability of the face, person or object that is its subject; null for what merely stands out",
+        ),
+    ),
+    columns={
+        "subject_x": "centre of the subject, 0-1 of the frame's width",
+        "subject_y": "the same, 0-1 of its height",
+        "thirds_dist": "from the subject to the nearest point of the rule of thirds, 0-0.48",
+        "symmetry": "correlation with the mirror image, -1 to 1",
+        "negative_space": "share of the picture in which there is next to nothing to see, 0-1",
+        "horizon_deg": "slope of the horizon, positive where the right end is lower, degrees, -20 to 20",
+        "headroom_pct": "picture above the head, percent of its height, 0-100",
+    },
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series, numbered
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series, numbered
 from reelscope.analyzers.measured import median
 from reelscope.signals import FrameEmbeddings, FrameQuality, Parameter, Shot, Shots
 
@@ -75,17 +75,17 @@ class ClipIqa:
     """Mean probabilities of CLIP-IQA's positive prompts against their antonyms, 0-1."""
 
     good: float
-    """Good, not bad."""
+    """Good, not bad, 0-1."""
     bright: float
-    """Bright, not dark."""
+    """Bright, not dark, 0-1."""
     clean: float
-    """Clean, not noisy."""
+    """Clean, not noisy, 0-1."""
     colorful: float
-    """Colourful, not dull."""
+    """Colourful, not dull, 0-1."""
     sharp: float
-    """Sharp, not blurry."""
+    """Sharp, not blurry, 0-1."""
     high_contrast: float
-    """Of high, not of low contrast."""
+    """Of high, not of low contrast, 0-1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,21 +93,21 @@ class Quality:
     """Technical quality of a stretch of time; null is what was not measured."""
 
     clip_iqa: ClipIqa | None
-    """Null without a trained embedding model."""
+    """CLIP-IQA; null without a trained embedding model."""
     laplacian_variance: float | None
-    """Sharpness: median variance of the Laplacian at long side 640 px."""
+    """Sharpness: median variance of the Laplacian at long side 640 px, >= 0."""
     noise_sigma: float | None
     """Median standard deviation of the noise, grey levels 0-255; fine texture all over the picture adds to it."""
     blockiness: float | None
     """Median ratio of luma steps on the 8-px coding grid to those off it, >= 1."""
     clipped_high_percent: float | None
-    """Mean share of the picture with luma >= 253, percent."""
+    """Mean share of the picture with luma of at least 253, percent, 0-100."""
     clipped_low_percent: float | None
-    """Mean share of the picture with luma <= 2, percent."""
+    """Mean share of the picture with luma of at most 2, percent, 0-100."""
     rms_contrast: float | None
     """Mean standard deviation of luma over 255, 0-0.5."""
     overall: float | None
-    """0-100, as the module says; null when nothing was measured."""
+    """Weighted mean of what was measured, 0-100, by the weights and scales in `parameters`; null when nothing was."""
     issues: tuple[Issue, ...]
     """What exceeds its threshold."""
 
@@ -244,6 +244,21 @@ ANALYZER = Analyzer(
     uses=(FrameEmbeddings,),
     data=QualityData,
     summary=QualitySummary,
+    labels=(
+        Labels(
+            names=("shot_quality",),
+            meaning="a shot; without data where nothing was measured",
+            score="overall quality over 100",
+        ),
+    ),
+    columns={
+        "lap_var": "sharpness: variance of the Laplacian at long side 640 px, >= 0",
+        "noise_sigma": "standard deviation of the noise, grey levels, 0-255",
+        "blockiness": "luma steps on the 8-px coding grid over those off it, >= 1",
+        "clip_hi_pct": "share of the picture with luma of at least 253, percent, 0-100",
+        "clip_lo_pct": "share of the picture with luma of at most 2, percent, 0-100",
+        "rms_contrast": "standard deviation of luma over 255, 0-0.5",
+    },
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.signals import Shots, Transition
 
 
@@ -21,9 +21,9 @@ class CutData:
     """A shot, or a flash within one."""
 
     frame_in: int | None
-    """Index of the first frame; null for a flash."""
+    """Index of the first frame, >= 0; null for a flash."""
     frame_out: int | None
-    """Index of the first frame after the shot; null for a flash."""
+    """Index of the first frame after the shot, >= 1; null for a flash."""
     transition_in: Transition | None
     """How the shot begins; null for the first one and for a flash."""
 
@@ -37,15 +37,15 @@ class CutSummary:
     cuts_per_minute: float | None
     """Boundaries per 60 s; null for a single frame."""
     shot_length_mean_seconds: float
-    """Average shot length."""
+    """Average shot length, seconds."""
     shot_length_median_seconds: float
-    """Median shot length."""
+    """Median shot length, seconds."""
     shot_length_p10_seconds: float
-    """A tenth of the shots are shorter."""
+    """10th percentile of the shot lengths, seconds."""
     shot_length_p90_seconds: float
-    """A tenth of the shots are longer."""
+    """90th percentile of the shot lengths, seconds."""
     shot_length_shortest_seconds: float
-    """Length of the shortest shot."""
+    """Length of the shortest shot, seconds."""
     flash_count: int
     """Bursts that are no cuts."""
 
@@ -108,6 +108,16 @@ ANALYZER = Analyzer(
     requires=(Shots,),
     data=CutData,
     summary=CutSummary,
+    labels=(
+        Labels(
+            names=("shot",), meaning="a shot", score="dissimilarity across its first boundary; null for the first shot"
+        ),
+        Labels(names=("flash",), kind="event", meaning="a burst after which the picture is as before: no cut"),
+    ),
+    columns={"luma_change": "mean absolute difference to the frame before, grey levels, 0-255; full detail only"},
+    warnings={
+        "gradual_transitions_not_detected": "dissolves and wipes are mostly missed: no network for them is served"
+    },
     headline=headline,
     analyze=analyze,
 )

@@ -35,9 +35,9 @@ MAX_REPEATED_WORDS = 3
 
 PARAMETERS: dict[str, Parameter] = {
     "fillers": " ".join(f"{language}:{','.join(sorted(words))}" for language, words in FILLERS.items()),
-    "filler_min_s": FILLER_MIN_SECONDS,
+    "filler_min_seconds": FILLER_MIN_SECONDS,
     "filler_max_semitones": FILLER_MAX_SEMITONES,
-    "filler_word_margin_s": WORD_MARGIN_SECONDS,
+    "filler_word_margin_seconds": WORD_MARGIN_SECONDS,
     "max_repeated_words": MAX_REPEATED_WORDS,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reelscope.analyzers.base import Segment
+from reelscope.analyzers.base import Labels, Segment
 
 EffectType = Literal[
     "flash",
@@ -45,10 +45,10 @@ class HoldParameters:
     """One picture that stays: a freeze where the shot moves before and after it, else a static hold."""
 
     motion_before: float | None
-    """Median change of the picture in the half second before, mean absolute luma (0-255) per 1/30 s; null where the
-    shot begins here."""
+    """Median change of the picture in the half second before, grey levels per 1/30 s, >= 0; null where the shot begins
+    here."""
     motion_after: float | None
-    """The same in the half second after it; null where the shot ends here."""
+    """The same in the half second after it, >= 0; null where the shot ends here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class BarParameters:
     before_ratio: float
     """Height of the upper bar (letterbox) or width of the left one (pillarbox), 0-1 of the frame."""
     after_ratio: float
-    """The same of the lower or right one."""
+    """The same of the lower or right one, 0-1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +112,43 @@ class EffectData:
     )
     """What the type is told by."""
     confidence: float
-    """0-1: flash: the area that flashes. fade: how much of the change in brightness and contrast a straight ramp
-    explains. freeze, static_hold: share of its frames that repeat the one before. slow_motion: share of its pictures
-    that are repeated, halved where it is a whole shot. split_screen: share of the seam's length at which the picture
-    jumps. letterbox, pillarbox: share of the frames that show the bars. overlay: share of its edges that the cuts
-    leave."""
+    """What the segment's score is as well, 0-1."""
+
+
+LABELS = (
+    Labels(names=("flash",), kind="event", meaning="flashes in a burst, or one", score="area that flashes"),
+    Labels(
+        names=("fade",),
+        meaning="out of black, or into it",
+        score="how much of the change in brightness and contrast a straight ramp explains",
+    ),
+    Labels(
+        names=("freeze", "static_hold"),
+        meaning="a picture that stays: freeze where the shot moves before and after it; static_hold is no effect",
+        score="share of its frames that repeat the one before",
+    ),
+    Labels(
+        names=("slow_motion",),
+        meaning="pictures repeated so that they last longer",
+        score="share of its pictures that are repeated, halved where it is a whole shot",
+    ),
+    Labels(
+        names=("split_screen",),
+        meaning="two pictures side by side, or one above the other",
+        score="share of the seam's length at which the picture jumps",
+    ),
+    Labels(
+        names=("letterbox", "pillarbox"),
+        meaning="black bars above and below, or left and right",
+        score="share of the frames that show the bars",
+    ),
+    Labels(
+        names=("overlay",),
+        meaning="something laid over the picture that cuts leave where it is",
+        score="share of its edges that the cuts leave",
+    ),
+)
+"""Sorts of effect; dissolves and wipes are none of them."""
 
 
 def effect(start_seconds: float, end_seconds: float, data: EffectData) -> Segment[EffectData]:

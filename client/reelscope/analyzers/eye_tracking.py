@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import eyes, face_rows
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
+from reelscope.analyzers.biometrics import OPT_OUT
 from reelscope.analyzers.head_pose import LANDMARK_HEAD, LANDMARK_NUMBERS, head_poses
 from reelscope.signals import FaceLandmarks, Faces, Parameter, Track
 
@@ -56,39 +57,42 @@ class GazeData:
     times_seconds: tuple[float, ...]
     """Sampled instants at which the face was found; at most 3000 in all of the clip's segments."""
     yaw_degrees: tuple[float | None, ...]
-    """Gaze, to the picture's right."""
+    """Gaze, to the picture's right, degrees."""
     pitch_degrees: tuple[float | None, ...]
-    """Gaze, upwards."""
+    """Gaze, upwards, degrees."""
     eye_aspect_ratio: tuple[float | None, ...]
-    """Openness of the eyes: height over width, about 0.3 when open."""
+    """Eye aspect ratio: height of the eyes over their width, >= 0; about 0.3 when open."""
     is_contact: tuple[bool | None, ...]
     """Whether the gaze meets the camera."""
     head_yaw_pitch_roll_degrees: tuple[tuple[float, float, float] | None, ...]
-    """Head pose: to the picture's right, upwards, clockwise."""
+    """Head pose: yaw to the picture's right, pitch upwards, roll clockwise, degrees."""
     eye_contact_ratio: float | None
     """Share of the measured instants with contact, 0-1; null without any."""
     blink_times_seconds: tuple[float, ...] | None
-    """When it begins to blink; null when sampled too slowly to see that."""
+    """When it begins to blink, seconds; null when sampled too slowly to see that."""
     source: Source = "landmarks_and_head_pose"
     """What the gaze was measured with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GazeSummary:
-    """Where people look. All but `source` and `sensitive` is null when a model is untrained."""
+    """Where people look. All that is measured is null when a model is untrained."""
 
     eye_contact_ratio: float | None
     """Share of the measured instants of all faces with contact, 0-1; null without any."""
     contact_first_3_seconds_ratio: float | None
-    """The same of the clip's first 3 s."""
+    """The same of the clip's first 3 s, 0-1."""
     blinks_per_minute: float | None
-    """Over all faces that are measured for at least 5 s; null below 10 sampled frames per second, or without any."""
+    """Of all faces that are measured for at least 5 s; null below 10 sampled frames per second, or without any."""
     gaze_directions: Mapping[Direction, float] | None
-    """Share of the measured instants by direction, in sum 1: at the camera, or to the picture's sides; null without."""
+    """Share of the measured instants by direction, 0-1, in sum 1: at the camera, or to the picture's sides; null
+    without any."""
     source: Source = "landmarks_and_head_pose"
     """What the gaze was measured with: no gaze network."""
     sensitive: Literal[True] = True
     """Judged from people's faces: handle as biometric."""
+    opt_out: str = OPT_OUT
+    """How to leave this analysis out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +258,12 @@ ANALYZER = Analyzer(
     requires=(Faces, FaceLandmarks),
     data=GazeData,
     summary=GazeSummary,
+    labels=(Labels(names=("gaze",), meaning="a face that was followed", score="mean probability of a face"),),
+    columns={
+        "yaw_deg": "gaze of the largest face, to the picture's right, degrees",
+        "pitch_deg": "the same, upwards, degrees",
+        "contact": "whether it meets the camera, 0-1: 0 or 1",
+    },
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -6,8 +6,8 @@ Apparent expression, not feeling: what a network trained on pictures of faces re
 Conventions: probabilities are smoothed per face track by an exponential mean over time (`smoothing_seconds`), which
 begins anew where the face was out of sight. The dominant expression of an instant is the most probable one, its
 intensity 1 less the probability of neutral. One span per stretch of a track with one dominant expression; its score is
-the mean probability of that. Faces under `face_min_px` (shorter side, uploaded frame), and those for which the network
-gives no numbers, are not judged.
+the mean probability of that. Valence and arousal are -1 to 1; what the network says beyond is cut off. Faces under
+`face_min_px` (shorter side, uploaded frame), and those for which the network gives no numbers, are not judged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import face_rows
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
+from reelscope.analyzers.biometrics import OPT_OUT
 from reelscope.signals import EXPRESSIONS, FaceExpressions, Faces, Parameter
 
 SMOOTHING_SECONDS = 0.5
@@ -41,15 +42,15 @@ class ExpressionData:
     """A stretch of one face with one dominant expression; means over its instants, smoothed."""
 
     probabilities: tuple[float, ...]
-    """8 that sum to 1: neutral, happy, sad, surprise, fear, disgust, anger, contempt."""
+    """Probabilities, 0-1, that sum to 1: neutral, happy, sad, surprise, fear, disgust, anger, contempt."""
     dominant: str
     """The most probable one throughout."""
     intensity: float
     """1 less the probability of neutral, 0-1."""
     valence: float | None
-    """-1 unpleasant to 1 pleasant, not smoothed; null where the network does not say."""
+    """-1 (unpleasant) to 1 (pleasant), not smoothed; null where the network does not say."""
     arousal: float | None
-    """-1 calm to 1 excited, not smoothed; null where the network does not say."""
+    """-1 (calm) to 1 (excited), not smoothed; null where the network does not say."""
     face_area_percent: float
     """Area of the face's box within the picture, percent of the frame."""
 
@@ -59,27 +60,31 @@ class ExpressionPeak:
     """The strongest expression other than neutral."""
 
     label: str
-    """Which."""
+    """Which one."""
     time_seconds: float
-    """When."""
+    """When, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionSummary:
-    """What faces show in the clip. All but `sensitive` is null when a model is untrained."""
+    """What faces show in the clip. All that is measured is null when a model is untrained."""
 
     time_share: Mapping[str, float] | None
-    """By expression: share of the judged time of all faces in which it is dominant, in sum 1; null without any."""
+    """By expression: share of the judged time of all faces in which it is dominant, 0-1, in sum 1; null without
+    any."""
     smile_ratio: float | None
-    """Share of the time with a judged face in which at least one of them is dominantly happy; null without any."""
+    """Share of the time with a judged face in which at least one of them is dominantly happy, 0-1; null without
+    any."""
     transitions: int | None
-    """Changes of the dominant expression, of all faces."""
+    """Changes of the dominant expression, of all faces, >= 0."""
     peak: ExpressionPeak | None
     """Where an expression other than neutral is dominant and most probable; null where that never happens."""
     face_screen_time_seconds: float | None
     """Time with at least one tracked face in the picture, judged or not."""
     sensitive: Literal[True] = True
     """Judged from people's faces: handle as biometric. Apparent expression, not feeling."""
+    opt_out: str = OPT_OUT
+    """How to leave this analysis out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +162,12 @@ def _segment(
 
 
 def _mean(values: NDArray[np.float32]) -> float | None:
-    known = values[~np.isnan(values)]
+    known = _within(values[~np.isnan(values)])
     return float(known.mean()) if known.size else None
+
+
+def _within(values: NDArray[np.float32]) -> Values:
+    return np.asarray(values.clip(-1, 1), np.float64)
 
 
 def _summary(
@@ -203,8 +212,8 @@ def _series(faces: Faces, expressions: FaceExpressions, smoothed: Values) -> Ser
     columns = {
         "happy": smoothed[rows, _HAPPY],
         "intensity": 1 - smoothed[rows, _NEUTRAL],
-        "valence": expressions.valence[rows].astype(np.float64),
-        "arousal": expressions.arousal[rows].astype(np.float64),
+        "valence": _within(expressions.valence[rows]),
+        "arousal": _within(expressions.arousal[rows]),
     }
     return face_rows.series(faces, rows, columns)
 
@@ -224,11 +233,24 @@ def headline(summary: ExpressionSummary) -> str:
 
 ANALYZER = Analyzer(
     name="face_emotion",
-    version="1",
+    version="2",
     title="apparent facial expressions, smiles, peaks",
     requires=(Faces, FaceExpressions),
     data=ExpressionData,
     summary=ExpressionSummary,
+    labels=(
+        Labels(
+            names=EXPRESSIONS,
+            meaning="a face with one dominant expression; the label names it",
+            score="mean probability of that expression",
+        ),
+    ),
+    columns={
+        "happy": "smoothed probability of happy, of the largest judged face, 0-1",
+        "intensity": "1 less that of neutral, 0-1",
+        "valence": "unpleasant to pleasant, not smoothed, -1 to 1",
+        "arousal": "calm to excited, not smoothed, -1 to 1",
+    },
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
 from reelscope.signals import ObjectTracks, Track
 
 
@@ -21,9 +21,9 @@ class BoxSeries:
     """Boxes of one track over time."""
 
     times_seconds: tuple[float, ...]
-    """Sampled instants at which it was detected."""
+    """Sampled instants at which it was detected, seconds."""
     boxes_xyxy: tuple[tuple[float, float, float, float], ...]
-    """One box per instant."""
+    """One box per instant: x1, y1, x2, y2, 0-1 of the frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,8 @@ class ObjectData:
     screen_time_seconds: float
     """Time in which it was detected: a sampling step for each sampled frame, within the clip."""
     speed_percent_width_per_second: float | None
-    """Median speed of its centre, percent of the frame's width per second; null when seen once."""
+    """Median speed of its centre, percent of the frame's width per second, >= 0; null when
+    seen once."""
     boxes: BoxSeries
     """Where it was."""
 
@@ -49,11 +50,11 @@ class ObjectSummary:
     """What the clip shows. Every field is null when the detector is untrained."""
 
     unique_per_class: Mapping[str, int] | None
-    """Tracks per class; an object that left for more than a second counts again."""
+    """Tracks per class, >= 1; an object that left for more than a second counts again."""
     max_concurrent: int | None
-    """Most tracks in one sampled frame."""
+    """Most tracks in one sampled frame, >= 0."""
     prominence: Mapping[str, float] | None
-    """Per class: sum over its tracks of mean area (0-1) times screen time, in seconds."""
+    """Per class: sum over its tracks of the mean share of the frame times screen time, seconds, >= 0."""
 
 
 def analyze(objects: ObjectTracks) -> Finding[ObjectData, ObjectSummary]:
@@ -126,6 +127,11 @@ ANALYZER = Analyzer(
     requires=(ObjectTracks,),
     data=ObjectData,
     summary=ObjectSummary,
+    labels=(
+        Labels(
+            meaning="a tracked object or person; the label is its class", score="mean class probability of its boxes"
+        ),
+    ),
     headline=headline,
     analyze=analyze,
 )

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import text_lines
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
 from reelscope.analyzers.brands import MIN_EDIT_RATIO, brand_in
 from reelscope.analyzers.calls_to_action import words
 from reelscope.analyzers.product_categories import BEST, MARGIN, Candidate, Category, candidates_of, category_of
@@ -60,7 +60,7 @@ class ProductData:
     candidates: tuple[Candidate, ...] | None
     """The three most probable zero-shot labels, rejects included; null where CLIP did not see it."""
     brand: Brand | None
-    """Null where none was read on it."""
+    """Its brand; null where none was read on it, or said."""
     printed_text: tuple[str, ...] | None
     """Lines of text within its box, brands or not; null for a brand in writing, and where no reader read."""
     area_percent: float
@@ -79,11 +79,11 @@ class Product:
     brand: str | None
     """Name of the brand; null where none was read."""
     first_seen_seconds: float
-    """When it is first in view."""
+    """When it is first in view, seconds."""
     in_first_3s: bool
     """Whether that is within 3 seconds."""
     screen_time_seconds: float
-    """Time in view."""
+    """Time in view, seconds."""
     share_of_screen: float
     """Its area over time: share of the clip's whole picture, 0-1."""
 
@@ -93,11 +93,11 @@ class ProductSummary:
     """Exposure of products and brands. Every field is null when the detector is untrained."""
 
     products: tuple[Product, ...] | None
-    """By first appearance."""
+    """What is shown, by first appearance."""
     screen_time_seconds: float | None
-    """Time in which any of them is in view."""
+    """Time in which any of them is in view, seconds."""
     first_seen_seconds: float | None
-    """When the first comes into view; null without any."""
+    """When the first comes into view, seconds; null without any."""
     in_first_3s: bool | None
     """Whether that is within 3 seconds."""
     share_of_screen: float | None
@@ -300,6 +300,12 @@ ANALYZER = Analyzer(
     uses=(CropEmbeddings, TextRegions, SpokenWords),
     data=ProductData,
     summary=ProductSummary,
+    labels=(
+        Labels(
+            meaning="an object that is a product, labelled with its category, or a line of text with a brand's name",
+            score="probability of the category; confidence of the reader",
+        ),
+    ),
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

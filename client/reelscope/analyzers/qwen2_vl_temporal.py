@@ -9,8 +9,9 @@ known, is taken from those who heard it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
 from reelscope.signals import Hook, ShotSize, SpokenWords, Synopsis, TextRegions, Understanding, UnderstoodWindow
 
 SYNOPSIS_WORDS = 80
@@ -126,6 +127,9 @@ ANALYZER = Analyzer(
     uses=(TextRegions, SpokenWords),
     data=WindowData,
     summary=UnderstandingSummary,
+    labels=(
+        Labels(names=get_args(ShotSize), meaning="a window of at most 2 s without a cut; the label is its shot size"),
+    ),
     headline=headline,
     parameters=PARAMETERS,
     analyze=analyze,

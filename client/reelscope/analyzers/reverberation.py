@@ -38,7 +38,7 @@ BEFORE_SPEECH_SECONDS = 0.05
 MIN_HOPS = 4
 
 PARAMETERS: dict[str, Parameter] = {
-    "rt60_min_gap_s": MIN_GAP_SECONDS,
+    "rt60_min_gap_seconds": MIN_GAP_SECONDS,
     "rt60_fit_range_db": FIT_RANGE_DB,
     "rt60_min_decay_db": MIN_DECAY_DB,
     "rt60_min_r_squared": MIN_R_SQUARED,

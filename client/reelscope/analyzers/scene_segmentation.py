@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment, numbered
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, numbered
 from reelscope.signals import FrameEmbeddings, Parameter, Shot, Shots
 
 NAME = "scene_segmentation"
@@ -75,11 +75,11 @@ class SceneSummary:
     """The clip in scenes. Every field is null when the embedding model is untrained."""
 
     scene_count: int | None
-    """Scenes."""
+    """Scenes of the clip."""
     scene_length_mean_seconds: float | None
-    """Mean length of a scene."""
+    """Mean length of a scene, seconds."""
     revisit_count: int | None
-    """Scenes that return to an earlier one."""
+    """Scenes that return to an earlier one, >= 0."""
 
 
 def analyze(shots: Shots, embeddings: FrameEmbeddings) -> Finding[SceneData, SceneSummary]:
@@ -198,6 +198,7 @@ ANALYZER = Analyzer(
     requires=(Shots, FrameEmbeddings),
     data=SceneData,
     summary=SceneSummary,
+    labels=(Labels(names=("scene",), meaning="a run of shots: a place, or a unit of the story"),),
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

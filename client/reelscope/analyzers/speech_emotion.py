@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import speech_levels
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
+from reelscope.analyzers.biometrics import OPT_OUT
 from reelscope.signals import Parameter, SpeechActivity, SpeechEmotions, VoiceAcoustics
 
 MIN_SNR_DB = 5.0
@@ -27,8 +28,6 @@ LOW_SNR = "low_snr"
 """Warning: some speech hardly stands out from its background."""
 
 PARAMETERS: dict[str, Parameter] = {"emotion_min_snr_db": MIN_SNR_DB, **speech_levels.PARAMETERS}
-
-OPT_OUT = "--no-biometrics, or biometrics = off in the deployment's profile"
 
 Values = NDArray[np.float64]
 
@@ -38,13 +37,13 @@ class VoiceData:
     """How a piece of speech sounds; null where the network gives no number."""
 
     arousal: float | None
-    """0 calm to 1 excited."""
+    """0 (calm) to 1 (excited)."""
     valence: float | None
-    """0 negative to 1 positive."""
+    """0 (negative) to 1 (positive)."""
     dominance: float | None
-    """0 weak to 1 strong."""
+    """0 (weak) to 1 (strong)."""
     probabilities: Mapping[str, float] | None
-    """By class, in sum 1; null where the served network has no classes."""
+    """By class, 0-1, in sum 1; null where the served network has no classes."""
     snr_db: float | None
     """Speech over background, dB; null where there is no background to compare with."""
 
@@ -68,15 +67,15 @@ class VoiceSummary:
     judged_seconds: float | None
     """Speech for which the network gives arousal, seconds."""
     arousal: Dimension | None
-    """0 calm to 1 excited."""
+    """0 (calm) to 1 (excited)."""
     valence: Dimension | None
-    """0 negative to 1 positive."""
+    """0 (negative) to 1 (positive)."""
     dominance: Dimension | None
-    """0 weak to 1 strong."""
+    """0 (weak) to 1 (strong)."""
     arousal_slope_per_second: float | None
     """Change of arousal per second, by a line through the pieces; null with fewer than two."""
     peak_seconds: float | None
-    """Middle of the piece with the highest arousal."""
+    """Middle of the piece with the highest arousal, seconds; null without any."""
     sensitive: Literal[True] = True
     """Judged from people's voices: handle as biometric. Apparent, not felt."""
     opt_out: str = OPT_OUT
@@ -172,6 +171,13 @@ ANALYZER = Analyzer(
     uses=(SpeechActivity, VoiceAcoustics),
     data=VoiceData,
     summary=VoiceSummary,
+    labels=(
+        Labels(
+            meaning="a piece of speech; the label is voice, or the likeliest class where the network has classes",
+            score="probability of that class",
+        ),
+    ),
+    warnings={LOW_SNR: "some speech hardly stands out from its background"},
     headline=headline,
     analyze=analyze,
     parameters=PARAMETERS,

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from reelscope.analyzers import disfluencies, speech_pauses
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
 from reelscope.analyzers.disfluencies import Disfluency
 from reelscope.analyzers.speech_pauses import Phonation
 from reelscope.analyzers.spoken_syllables import Syllables, syllables
@@ -29,7 +29,7 @@ class FlowData:
     """A pause, a filler or a repetition; the label says which."""
 
     length_seconds: float
-    """How long it lasts."""
+    """How long it lasts, seconds."""
     source: Literal["sound", "words"]
     """What tells of it: the sound (pauses, and fillers that are candidates only), or the words."""
     text: str | None
@@ -48,7 +48,7 @@ class FlowSummary:
     pause_ratio: float | None
     """Share of that time which is pause, 0-1."""
     longest_pause_seconds: float | None
-    """Longest pause; null without one."""
+    """Longest pause, seconds; null without one."""
     filler_count: int | None
     """Fillers among the words: a lower bound, for recognisers leave many out. Null in a language without a list."""
     fillers_per_minute: float | None
@@ -60,11 +60,11 @@ class FlowSummary:
     phonation_ratio: float | None
     """Share of the time from the first sound of speech to the last in which there is sound, 0-1."""
     mean_run_syllables: float | None
-    """Mean length of run: syllables between two pauses."""
+    """Mean length of run: syllables between two pauses; null without syllables."""
     first_word_seconds: float | None
-    """When the first word begins; null without words."""
+    """When the first word begins, seconds; null without words."""
     word_count: int | None
-    """Words, as transcribed."""
+    """Words, as transcribed; null without trained words."""
 
 
 def analyze(
@@ -163,6 +163,11 @@ ANALYZER = Analyzer(
     uses=(SpokenWords,),
     data=FlowData,
     summary=FlowSummary,
+    labels=(
+        Labels(names=("pause",), meaning="nobody speaks for at least 0.25 s, within speech"),
+        Labels(names=("filler",), meaning="a word such as uh, or (source sound) a voice on one note without a word"),
+        Labels(names=("repetition",), meaning="one to three words are said again at once"),
+    ),
     headline=headline,
     analyze=analyze,
     parameters={**speech_pauses.PARAMETERS, **disfluencies.PARAMETERS},

@@ -20,9 +20,9 @@ MIN_SNR_DB = -20.0
 """Speech that does not stand out from the background is said to be this far below it."""
 
 PARAMETERS: dict[str, Parameter] = {
-    "background_before_speech_s": BEFORE_SPEECH_SECONDS,
-    "background_after_speech_s": AFTER_SPEECH_SECONDS,
-    "background_min_s": MIN_BACKGROUND_SECONDS,
+    "background_before_speech_seconds": BEFORE_SPEECH_SECONDS,
+    "background_after_speech_seconds": AFTER_SPEECH_SECONDS,
+    "background_min_seconds": MIN_BACKGROUND_SECONDS,
 }
 
 

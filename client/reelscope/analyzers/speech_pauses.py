@@ -27,8 +27,8 @@ LOUD_QUANTILE = 0.99
 """The loudest hops of a span: this quantile of their power."""
 
 PARAMETERS: dict[str, Parameter] = {
-    "min_pause_s": MIN_PAUSE_SECONDS,
-    "min_sound_s": MIN_SOUND_SECONDS,
+    "min_pause_seconds": MIN_PAUSE_SECONDS,
+    "min_sound_seconds": MIN_SOUND_SECONDS,
     "silence_below_speech_db": SILENCE_BELOW_SPEECH_DB,
 }
 

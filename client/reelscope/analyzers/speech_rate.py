@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import speech_pauses
-from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.analyzers.speech_pauses import Phonation
 from reelscope.analyzers.spoken_syllables import SyllableSource, nuclei, syllables
 from reelscope.analyzers.windows import cells
@@ -53,9 +53,9 @@ WITHOUT_SPACES = frozenset(("ja", "lo", "my", "th", "yue", "zh"))
 """Languages of which Whisper takes every character for a word."""
 
 PARAMETERS: dict[str, Parameter] = {
-    "passage_gap_s": PASSAGE_GAP_SECONDS,
-    "rate_window_s": WINDOW_SECONDS,
-    "rate_hop_s": HOP_SECONDS,
+    "passage_gap_seconds": PASSAGE_GAP_SECONDS,
+    "rate_window_seconds": WINDOW_SECONDS,
+    "rate_hop_seconds": HOP_SECONDS,
     "rate_labels": " ".join(LABELS),
     "rate_bounds_en_wpm": " ".join(f"{bound:g}" for bound in ENGLISH_BOUNDS_WPM),
 }
@@ -86,10 +86,10 @@ class RateSummary:
     articulation_rate_syllables_per_second: float | None
     """Syllables per second of talk, without pauses."""
     variability_cv: float | None
-    """Standard deviation over mean of the syllable rate of 3 s windows; null with fewer than two."""
+    """Standard deviation over mean of the syllable rate of 3 s windows, >= 0; null with fewer than two."""
     nuclei_agreement: float | None
-    """The smaller over the larger of two counts: syllables of the text, nuclei that are heard; 1: the same. Null
-    without syllables of a text."""
+    """The smaller over the larger of two counts: syllables of the text, nuclei that are heard, 0-1. Null without
+    syllables of a text."""
     pace: Label | None
     """The words per minute by the bounds of the language; null where none are known."""
     syllable_count: int | None
@@ -262,6 +262,16 @@ ANALYZER = Analyzer(
     uses=(SpokenWords,),
     data=RateData,
     summary=RateSummary,
+    labels=(
+        Labels(
+            names=(*get_args(Label), "speech"),
+            meaning="talk of one pace; the label is that of its words per minute, speech where no bounds are known",
+        ),
+    ),
+    columns={
+        "syll_s": "syllables per second in a window of 3 s, >= 0",
+        "wpm": "words per minute in it, >= 0; missing without trained words",
+    },
     headline=headline,
     analyze=analyze,
     parameters={**speech_pauses.PARAMETERS, **PARAMETERS},

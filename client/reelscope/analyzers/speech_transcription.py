@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
 from reelscope.signals import SpeechActivity, SpokenWords, Utterance, Word
 
 MIN_SECONDS = 0.001
@@ -51,9 +51,9 @@ class SpokenLanguage:
     """The language of the passage with the most speech."""
 
     code: str
-    """ISO 639-1."""
+    """ISO 639-1 code."""
     language_probability: float
-    """0-1."""
+    """Probability of it, 0-1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +65,11 @@ class TranscriptionSummary:
     language: SpokenLanguage | None
     """Language; null where nothing is said."""
     word_count: int | None
-    """Words."""
+    """Words transcribed."""
     speech_seconds: float | None
-    """Time in which somebody speaks, by the mask that all analyzers share."""
+    """Time in which somebody speaks, seconds, by the mask that all analyzers share."""
     speech_spans_seconds: tuple[tuple[float, float], ...] | None
-    """That mask: start and end of every span of speech; every word lies within 0.2 s of one."""
+    """That mask: start and end of every span of speech, seconds; every word lies within 0.2 s of one."""
     asr_confidence: float | None
     """Mean probability of the words, 0-1; null where nothing is said."""
 
@@ -155,6 +155,7 @@ ANALYZER = Analyzer(
     uses=(SpeechActivity,),
     data=TranscriptionData,
     summary=TranscriptionSummary,
+    labels=(Labels(names=("utterance",), meaning="words said together", score="mean probability of its tokens"),),
     headline=headline,
     analyze=analyze,
 )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.analyzers import safe_zones, text_lines, text_roles
-from reelscope.analyzers.base import Analyzer, Finding, Segment
+from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment
 from reelscope.analyzers.measured import median
 from reelscope.analyzers.picture_motion import PictureMotion
 from reelscope.analyzers.text_lines import Line
@@ -58,7 +59,7 @@ class CallToAction:
     """A line that tells the viewer to do something."""
 
     start_seconds: float
-    """When it comes."""
+    """When it comes, seconds."""
     text: str
     """What it says."""
 
@@ -74,7 +75,7 @@ class TextSummary:
     line_count: int | None
     """Lines; one that comes back after a while counts again."""
     first_text_seconds: float | None
-    """When the first line comes; null without text."""
+    """When the first line comes, seconds; null without text."""
     full_text: str | None
     """All lines in reading order, one a row; empty without text."""
     cta: tuple[CallToAction, ...] | None
@@ -179,6 +180,14 @@ ANALYZER = Analyzer(
     uses=(Shots, PointFlow, SpokenWords),
     data=TextData,
     summary=TextSummary,
+    labels=(
+        Labels(
+            names=(*get_args(Role), "text"),
+            meaning="a line of text; the label is its role, text where it has none",
+            score="mean confidence of the reader",
+        ),
+    ),
+    warnings={"caption_role_undecided": "lines without a role may be captions; the reason, no_transcript, follows"},
     headline=headline,
     analyze=analyze,
     parameters={**text_lines.PARAMETERS, **text_roles.PARAMETERS, **safe_zones.PARAMETERS},

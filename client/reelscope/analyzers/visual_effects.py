@@ -1,7 +1,7 @@
 """Visual effects: flashes, fades, freezes, slow motion, split screens, bars and overlays, and whether flashing is safe.
 
 Conventions: one segment per effect; a burst of flashes is one. Times are those of the frames, so that the frame rate, a
-variable one or doubled frames change nothing. Score and confidence are the same, and mean what `EffectData` says of
+variable one or doubled frames change nothing. Score and confidence are the same, and mean what `LABELS` says of
 each type. Dissolves and wipes need a network that is not served yet: none is ever claimed. The photosensitivity figures
 count every pair of opposing changes, also those that short shots or a fade through black make; `counts` does not, as
 these are cuts and fades. The rules of every type are in its module.
@@ -18,7 +18,7 @@ import numpy as np
 from reelscope.analyzers import effect_fades, effect_flashes, effect_layout, effect_repeats
 from reelscope.analyzers.base import Analyzer, Finding, Segment, Series
 from reelscope.analyzers.effect_flashes import Flash
-from reelscope.analyzers.effect_kinds import EffectData, FlashParameters, effect
+from reelscope.analyzers.effect_kinds import LABELS, EffectData, FlashParameters, effect
 from reelscope.signals import FrameEffects, Shots
 
 NO_EFFECT = "static_hold"
@@ -31,7 +31,7 @@ class EffectSummary:
     """Effects of the whole clip."""
 
     counts: Mapping[str, int]
-    """Effects by type; a burst of flashes is one, static holds are none."""
+    """Effects by type, >= 1; a burst of flashes is one, static holds are none."""
     effects_per_minute: float | None
     """Effects per 60 s; null for a single frame."""
     flash_count: int
@@ -124,6 +124,14 @@ ANALYZER = Analyzer(
     requires=(FrameEffects, Shots),
     data=EffectData,
     summary=EffectSummary,
+    labels=LABELS,
+    columns={
+        "luminance": "mean relative luminance, 0-1; full detail only",
+        "change": "mean absolute difference to the frame before, grey levels, 0-255; full detail only",
+    },
+    warnings={
+        "gradual_transitions_not_detected": "dissolves and wipes are never claimed: no network for them is served"
+    },
     headline=headline,
     analyze=analyze,
     parameters=effect_flashes.PARAMETERS

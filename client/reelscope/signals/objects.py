@@ -20,6 +20,7 @@ class Track:
     label: str
     """Class with the largest summed score of its boxes."""
     start_seconds: float
+    """Time of the first sampled frame that shows it."""
     end_seconds: float
     """One sampling step after its last sampled frame, at most the clip's end."""
     trained: bool

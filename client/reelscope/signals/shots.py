@@ -20,7 +20,7 @@ class Transition:
     kind: TransitionKind
     """dissolve and wipe need a network and are never claimed without one: unknown stands for them."""
     length_seconds: float
-    """0 for a hard cut."""
+    """How long it lasts; 0 for a hard cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,13 @@ class Shot:
     id: str
     """Unique within the clip: shot-1, shot-2, ..."""
     start_seconds: float
+    """Time of its first frame."""
     end_seconds: float
+    """Time of the first frame after it, or the clip's end."""
     frame_in: int
-    """Index of the first frame."""
+    """Index of the first frame, >= 0."""
     frame_out: int
-    """Index of the first frame after it."""
+    """Index of the first frame after it, >= 1."""
     transition_in: Transition | None
     """How it begins; null for the clip's first shot."""
     score: float | None

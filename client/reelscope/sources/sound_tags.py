@@ -24,10 +24,10 @@ MIN_SECONDS = 0.5
 """The rest of a clip behind its last long window is looked at again if it is longer; so is a clip that is."""
 
 PARAMETERS: dict[str, Parameter] = {
-    "sound_window_s": LONG_SECONDS,
-    "sound_window_hop_s": LONG_HOP_SECONDS,
-    "sound_short_window_s": SHORT_SECONDS,
-    "sound_short_window_hop_s": SHORT_HOP_SECONDS,
+    "sound_window_seconds": LONG_SECONDS,
+    "sound_window_hop_seconds": LONG_HOP_SECONDS,
+    "sound_short_window_seconds": SHORT_SECONDS,
+    "sound_short_window_hop_seconds": SHORT_HOP_SECONDS,
 }
 
 

@@ -18,7 +18,7 @@ MAX_SECONDS = 6.0
 MIN_SECONDS = 0.5
 """Less than this is a word or two: nothing to judge a voice by."""
 
-PARAMETERS: dict[str, Parameter] = {"emotion_max_piece_s": MAX_SECONDS, "emotion_min_piece_s": MIN_SECONDS}
+PARAMETERS: dict[str, Parameter] = {"emotion_max_piece_seconds": MAX_SECONDS, "emotion_min_piece_seconds": MIN_SECONDS}
 _OUTPUTS = ("arousal", "dominance", "valence")
 
 

@@ -21,8 +21,8 @@ MIN_SPEECH_SECONDS = 0.1
 PARAMETERS: dict[str, Parameter] = {
     "speech_on_probability": ON_PROBABILITY,
     "speech_off_probability": OFF_PROBABILITY,
-    "speech_min_pause_s": MIN_PAUSE_SECONDS,
-    "speech_min_s": MIN_SPEECH_SECONDS,
+    "speech_min_pause_seconds": MIN_PAUSE_SECONDS,
+    "speech_min_seconds": MIN_SPEECH_SECONDS,
 }
 
 

@@ -160,6 +160,9 @@ def _references(results: Values) -> Iterator[tuple[str, str, str | None]]:
         yield from ((f"{where}.evidence_ids", "segment", segment) for segment in data.get("evidence_ids", ()))
     for name, analyzer in results["analyzers"].items():
         yield f"{name}.summary.worst_segment", "segment", (analyzer["summary"] or {}).get("worst_segment")
+    flow = results["analyzers"].get("temporal_flow", {}).get("summary") or {"climax_evidence_ids": (), "cta": None}
+    for part, ids in (("climax", flow["climax_evidence_ids"]), ("cta", (flow["cta"] or {}).get("evidence_ids", ()))):
+        yield from ((f"temporal_flow.summary.{part}", "segment", identifier) for identifier in ids)
 
 
 def _palettes(results: Values) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -292,6 +295,7 @@ def _coherence(results: Values) -> Iterator[Violation]:
         starts, ends = ([segment[edge] for segment in camera] for edge in ("start", "end"))
         if [*starts, shots[-1][1]] != [0.0, *ends] or not {start for start, _ in shots} <= set(starts):
             yield Violation("I9", "camera_analysis", "its spans do not partition the shots")
+    yield from _phases(results)
     yield from _faces(results)
     yield from _speech(results)
     tracks = {track["id"]: track for group in results["tracks"].values() for track in group}
@@ -299,6 +303,17 @@ def _coherence(results: Values) -> Iterator[Violation]:
         track = tracks.get(segment["track_id"])
         if track and not track["start"] <= segment["start"] < segment["end"] <= track["end"]:
             yield Violation("I9", where, f"outside its track's time [{track['start']}, {track['end']})")
+
+
+def _phases(results: Values) -> Iterator[Violation]:
+    """The phases partition the clip where its climax is known."""
+    flow = results["analyzers"].get("temporal_flow", {})
+    phases = flow.get("segments") or ()
+    if phases and flow["summary"]["climax_s"] is not None:
+        edges = [0.0, *(phase["end"] for phase in phases)]
+        starts = [*(phase["start"] for phase in phases), results["media"]["duration_s"]]
+        if any(abs(start - edge) > TIME_TOLERANCE_SECONDS for start, edge in zip(starts, edges, strict=True)):
+            yield Violation("I9", "temporal_flow", "its phases do not partition the clip")
 
 
 def _faces(results: Values) -> Iterator[Violation]:

@@ -71,6 +71,8 @@ _WORD_UNITS = {
     "years": "years",
     "pixels": "px",
     "cells": "cells",
+    "semitones": "semitones",
+    "robust z": "robust σ",
     "seconds": "s",
     "syllables": "syllables",
 }

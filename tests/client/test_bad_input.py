@@ -30,7 +30,9 @@ from reelscope.processes import ProcessIdentity
 # What a command imports on the way must not need the rights that a test takes away.
 from reelscope import decode, results  # isort: skip  # noqa: F401
 
-LOCAL = ",".join(each.name for each in pipeline.select(None) if not pipeline.needed_ensembles([each]))
+LOCAL = ",".join(
+    each.name for each in pipeline.select(None) if not pipeline.needed_ensembles(pipeline.select([each.name]))
+)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reelscope.analyzers.base import Series
-from reelscope.analyzers.timeline import MAX_DEVIATION, cell_count, density, on_cells, robust_z
+from reelscope.analyzers.timeline import MAX_DEVIATION, cell_count, density, on_cells, robust_z, smoothed
 
 
 @pytest.mark.parametrize(("seconds", "cells"), [(0.0, 1), (0.033, 1), (0.1, 1), (0.1001, 2), (10.0, 100), (9.967, 100)])
@@ -46,7 +46,19 @@ def test_robust_z():
     assert robust_z(curve)[:5] == pytest.approx(np.array([-2, -1, 0, 1, 2]) / 1.4826)
     assert math.isnan(robust_z(curve)[5])
     mostly_equal = np.array([1.0] * 9 + [11.0])
-    assert robust_z(mostly_equal)[-1] == pytest.approx(10 / 3)
-    assert robust_z(np.array([0.0, 1.0, 0.0, 1.0, 2.0, 1000.0])).max() == MAX_DEVIATION
+    assert robust_z(mostly_equal)[-1] == pytest.approx(
+        min(10 / 1.5, MAX_DEVIATION)
+    )  # half of its standard deviation of 3
+    assert robust_z(np.array([*[0.0, 1.0] * 50, 1000.0])).max() == MAX_DEVIATION
     assert robust_z(np.full(5, 7.0)).tolist() == [0.0] * 5
     assert np.isnan(robust_z(np.full(5, math.nan))).all()
+
+
+def test_smoothing_keeps_what_is_unknown():
+    curve = np.array([2.0, 2.0, math.nan, math.nan, 2.0, 2.0])
+    assert smoothed(curve, 0.2)[[0, 1, 4, 5]] == pytest.approx(2.0)
+    assert np.isnan(smoothed(curve, 0.2)[2:4]).all()
+    spike = np.zeros(50)
+    spike[25] = 1.0
+    assert smoothed(spike, 0.3).sum() == pytest.approx(1.0)
+    assert smoothed(spike, 0.3)[25] == pytest.approx(0.133, abs=0.002)

@@ -21,6 +21,7 @@ from reelscope.analyzers import (
     speech_flow,
     speech_rate,
     speech_transcription,
+    temporal_flow,
     text_overlay,
     visual_effects,
 )
@@ -38,6 +39,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     camera_analysis.ANALYZER,
     cut_analysis.ANALYZER,
     scene_segmentation.ANALYZER,
+    temporal_flow.ANALYZER,
     eye_tracking.ANALYZER,
     audio_analysis.ANALYZER,
     audio_environment.ANALYZER,

@@ -15,9 +15,9 @@ from reelscope.analyzers.audio_loudness import (
     loudness_curve,
 )
 from reelscope.analyzers.base import Series
+from reelscope.analyzers.timeline import SERIES_POINTS
 from reelscope.signals import SoundLevels, SoundSpectrum
 
-SERIES_POINTS = 3000
 MFCC_COUNT = 13
 COLUMNS = {
     "lufs_m": "momentary loudness (0.4 s) centred here, LUFS; null in silence",

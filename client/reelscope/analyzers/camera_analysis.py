@@ -20,6 +20,7 @@ from reelscope.analyzers import camera_fit, camera_path
 from reelscope.analyzers.base import Analyzer, Finding, Labels, Segment, Series
 from reelscope.analyzers.camera_fit import Motions
 from reelscope.analyzers.camera_path import Movement, Picture, Piece
+from reelscope.analyzers.timeline import SERIES_POINTS
 from reelscope.signals import ObjectTracks, Parameter, PointFlow, Shots
 
 STATIC_PERCENT = 0.5
@@ -35,7 +36,6 @@ STEADY_PERCENT = 0.5
 ASSUMED_HFOV_DEGREES = 65.0
 """Horizontal field of view of a phone's main camera; nothing in the clip tells it."""
 SERIES_HOP_SECONDS = 0.1
-SERIES_POINTS = 3000
 
 PARAMETERS: dict[str, Parameter] = {
     "inlier_px": camera_fit.INLIER_PX,

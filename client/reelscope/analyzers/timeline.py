@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from reelscope.analyzers.base import Series
 
@@ -19,6 +20,8 @@ CELL_SECONDS = 0.1
 BRIDGED_SECONDS = 1.0
 """Longest gap between two samples that is filled by a straight line; a longer one was not measured. The slowest nested
 rate of the smallest profile, 1.25 frames per second, leaves 0.8 s."""
+SERIES_POINTS = 3000
+"""Points of a curve in standard detail, at most."""
 MAX_DEVIATION = 6.0
 """Robust z-scores end here, so that one outlier does not outvote all the other curves."""
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -72,11 +75,41 @@ def density(times_seconds: Iterable[float], cells: int, sigma_seconds: float) ->
 def robust_z(curve: Curve) -> Curve:
     """Deviation from the median in units of the median absolute deviation, scaled to a normal distribution's sigma.
 
-    Where more than half of the values are equal, in units of the standard deviation. A constant curve deviates nowhere.
-    Within +-MAX_DEVIATION.
+    The unit is at least half a standard deviation: of a curve that rests but for a few moments the median absolute
+    deviation is next to nothing, and those moments would all count the same. A constant curve deviates nowhere. Within
+    +-MAX_DEVIATION.
     """
     if np.isnan(curve).all():
         return curve
     deviation = curve - np.nanmedian(curve)
-    scale = _MAD_TO_SIGMA * np.nanmedian(np.abs(deviation)) or np.nanstd(curve)
+    scale = max(_MAD_TO_SIGMA * np.nanmedian(np.abs(deviation)), np.nanstd(curve) / 2)
     return np.clip(deviation / scale, -MAX_DEVIATION, MAX_DEVIATION) if scale > 0 else 0 * deviation
+
+
+def smoothed(curve: Curve, sigma_seconds: float) -> Curve:
+    """Gaussian mean of what was measured around every cell; cells that were not measured stay so."""
+    known = ~np.isnan(curve)
+    sums, weights = (
+        gaussian_filter1d(values, sigma_seconds / CELL_SECONDS, mode="nearest")
+        for values in (np.nan_to_num(curve), known.astype(np.float64))
+    )
+    return np.where(known, sums / np.maximum(weights, 1e-12), np.nan)
+
+
+def series(columns: Mapping[str, Curve]) -> tuple[Series, Series]:
+    """Curves as series: with at most SERIES_POINTS points, each the mean of as many cells as that takes; and whole."""
+    cells = len(next(iter(columns.values())))
+    factor = -(-cells // SERIES_POINTS)
+    return _series(columns, factor), _series(columns, 1)
+
+
+def _series(columns: Mapping[str, Curve], factor: int) -> Series:
+    firsts = np.arange(0, len(next(iter(columns.values()))), factor)
+    means = {name: [_mean(curve[first : first + factor]) for first in firsts] for name, curve in columns.items()}
+    return Series(
+        hop_seconds=round(factor * CELL_SECONDS, 6), columns={name: tuple(values) for name, values in means.items()}
+    )
+
+
+def _mean(values: Curve) -> float | None:
+    return None if np.isnan(values).all() else float(np.nanmean(values))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from reelscope import __version__
@@ -178,31 +179,37 @@ def _decode(
     Returns:
         The clip's facts, and why they do not cover all of it (None when they do).
     """
-    reason = None
+    reason, decoded, answered = None, 0.0, 0.0
+
+    def tell() -> None:
+        """Tell the signals' share; it never falls, though pieces and calls become known only on the way."""
+        nonlocal answered
+        answered = max(answered, decoded * fmean(worker.share for worker in workers.values()))
+        on_progress("signals", answered)
+
     for worker in workers.values():
         worker.start(header)
     for part in decoder:
         for worker in workers.values():
-            worker.offer(part, deadline)
+            worker.offer(part, deadline, tell)
         if isinstance(part, Window):
             part.release()
         elif isinstance(part, FrameChunk) and header.stated_seconds:
-            on_progress("decode", min(1.0, float(part.times_seconds[-1]) / header.stated_seconds))
+            decoded = min(1.0, float(part.times_seconds[-1]) / header.stated_seconds)
+            on_progress("decode", decoded)
         if deadline.is_over:
             reason = "deadline_exceeded"
             break
     else:
         on_progress("decode", 1.0)
-    media = decoder.facts()
-    done = 0
+    media, decoded = decoder.facts(), 1.0
     for kinds in _stages(workers):
         for kind in kinds:
             needed = [workers[feeder] for feeder in source_of(kind).needs]
             workers[kind].end(media.duration_seconds, deadline, needed)
         for kind in kinds:
-            workers[kind].join(deadline)
-            done += 1
-            on_progress("signals", done / len(workers))
+            workers[kind].join(deadline, tell)
+            tell()
     return media, (reason if media.coverage < 1 else None) or decoder.damage
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -68,8 +68,8 @@ def reported() -> Iterator[None]:
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, float], None]]:
     """A bar per stage; the function it yields takes a stage and its share done, 0-1."""
-    columns = (SpinnerColumn(), TextColumn("{task.description:24}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors) as progress:
+    name, percentage = TextColumn("{task.description:24}", markup=False), TaskProgressColumn()
+    with Progress(SpinnerColumn(), name, BarColumn(), percentage, TimeElapsedColumn(), console=errors) as progress:
         tasks = {}
 
         def show(stage: str, share: float) -> None:

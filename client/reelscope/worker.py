@@ -26,6 +26,8 @@ GRACE_SECONDS = 5.0
 """Patience with each source after the job's deadline."""
 ABANDON_SECONDS = 3.0
 """Patience with the current step of a source that is not wanted any more; a chunk takes well under 1 s."""
+TICK_SECONDS = 0.5
+"""How often somebody who waits for a source hears that it is still waited for."""
 
 
 _SHARED = (Window, TrackedWindow)
@@ -50,6 +52,7 @@ class Worker:
         self._lock = threading.Lock()
         self._source = source
         self._busy_since: float | None = None
+        self._done = 0
         self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
         self._thread = threading.Thread(target=self._run, name=type(source).__name__, daemon=True)
 
@@ -57,6 +60,14 @@ class Worker:
     def infer_seconds(self) -> float:
         """Time that the source waited for the server."""
         return self._source.inference_seconds
+
+    @property
+    def share(self) -> float:
+        """About how much it has done of what it knows of, 0-1: pieces, calls of the server, and its end."""
+        if self.signal is not None or self.error is not None:
+            return 1.0
+        done = self._done + self._source.answers
+        return done / (self._done + self._source.calls + self._queue.qsize() + 1)
 
     def feed(self, other: Worker, deadline: Deadline) -> None:
         """Let another worker consume what this one's source emits; before `start`."""
@@ -67,15 +78,16 @@ class Worker:
         self._header = header
         self._thread.start()
 
-    def offer(self, part: object, deadline: Deadline) -> None:
+    def offer(self, part: object, deadline: Deadline, on_wait: Callable[[], None] = lambda: None) -> None:
         """Queue a piece if the source consumes its kind; waits while the queue is full.
 
-        A source that hangs over one piece, or lets this one wait past the job's deadline, is given up.
+        A source that hangs over one piece, or lets this one wait past the job's deadline, is given up. `on_wait` is
+        called in this thread now and then.
         """
         if self.error is None and isinstance(part, self._source.consumes):
             if isinstance(part, _SHARED):
                 part.retain()
-            if not self._put(part, deadline) and isinstance(part, _SHARED):
+            if not self._put(part, deadline, on_wait) and isinstance(part, _SHARED):
                 part.release()
 
     def end(self, duration_seconds: float, deadline: Deadline, needed: Sequence[Worker] = ()) -> None:
@@ -85,13 +97,17 @@ class Worker:
         if self.error is None:
             self._put(_End(duration_seconds), deadline)
 
-    def join(self, deadline: Deadline) -> None:
-        """Wait for the signal; a source that hangs, or has none by the job's deadline and some grace, is given up."""
+    def join(self, deadline: Deadline, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Wait for the signal; a source that hangs, or has none by the job's deadline and some grace, is given up.
+
+        `on_wait` is called in this thread now and then.
+        """
         until = time.monotonic() + _patience_seconds(deadline)
         while self.error is None and self._thread.is_alive():
             if (wait := self._wait_seconds(until, deadline)) is None:
                 return
-            self._thread.join(wait)
+            self._thread.join(min(wait, TICK_SECONDS))
+            on_wait()
 
     def abandon(self) -> None:
         """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended.
@@ -111,12 +127,13 @@ class Worker:
         if self._thread.is_alive() and not given_up:
             self._thread.join(ABANDON_SECONDS)
 
-    def _put(self, item: object, deadline: Deadline) -> bool:
+    def _put(self, item: object, deadline: Deadline, on_wait: Callable[[], None] = lambda: None) -> bool:
         until = time.monotonic() + _patience_seconds(deadline)
         while (wait := self._wait_seconds(until, deadline)) is not None:
             with contextlib.suppress(queue.Full):
-                self._queue.put((time.monotonic(), item), timeout=wait)
+                self._queue.put((time.monotonic(), item), timeout=min(wait, TICK_SECONDS))
                 return True
+            on_wait()
         return False
 
     def _wait_seconds(self, until: float, deadline: Deadline) -> float | None:
@@ -150,6 +167,7 @@ class Worker:
                     self._guarded(lambda item=item: self._finish(item.duration_seconds))  # type: ignore[misc]
                     break
                 self._guarded(lambda item=item: self._source.push(item))  # type: ignore[misc]
+                self._done += 1
                 if isinstance(item, _SHARED):
                     item.release()
         finally:

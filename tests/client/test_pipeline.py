@@ -396,6 +396,28 @@ def test_progress_is_told(clip):
     assert told == {"decode": 1.0, "signals": 1.0, "color_analysis": 1.0, "cut_analysis": 1.0}
 
 
+def test_progress_moves_while_sources_lag_behind(clip, monkeypatch):
+    """Decoding is over long before the last answer; the bar tells of every one, and never falls back."""
+
+    class Asking(ShotSource):
+        def finish(self, duration_seconds):
+            self.calls = 4
+            for _ in range(4):
+                time.sleep(0.05)
+                self.answers += 1
+            return super().finish(duration_seconds)
+
+    monkeypatch.setattr(worker, "TICK_SECONDS", 0.01)
+    monkeypatch.setitem(CPU_SOURCES, Shots, Asking)
+    told = []
+    run(clip, ["cut_analysis"], on_progress=lambda stage, share: told.append((stage, share)))
+    after_decoding = [share for stage, share in told[told.index(("decode", 1.0)) :] if stage == "signals"]
+    assert len(set(after_decoding)) >= 4
+    signals = [share for stage, share in told if stage == "signals"]
+    assert signals == sorted(signals)
+    assert signals[-1] == 1.0
+
+
 class Level(Source[MonoChunk]):
     """Loudest second of the sound, by its mean level."""
 

@@ -30,6 +30,10 @@ class Source(ABC, Generic[Part]):
     """Longest that one call of it may take; after that it hangs, and is given up. A chunk takes well under 1 s."""
     inference_seconds: float = 0.0
     """Time spent waiting for answers of the server so far."""
+    calls: int = 0
+    """Questions put to the server so far."""
+    answers: int = 0
+    """Those of them that were answered, and used."""
 
     def __init__(self) -> None:
         """Nobody listens yet."""

@@ -90,6 +90,7 @@ class AskingSource(Source[Part], Generic[Part]):
     def expect(self, about: Any, answer: PendingAnswer) -> None:
         """Remember a call that is under way."""
         self._pending.append((about, answer))
+        self.calls += 1
 
     def drain(self) -> None:
         """Consume every answer that is still under way."""
@@ -129,6 +130,7 @@ class AskingSource(Source[Part], Generic[Part]):
                     if text not in known:
                         known[text] = self._client.provenance(text, network, self.ensemble)
             self.consume(about, answer)
+            self.answers += 1
         finally:
             self.release(about)
 

@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-client test-served test-all lint export configs schema serve stop bench bench-vlm clean lock
+.PHONY: help setup demo acceptance test test-client test-served test-all lint export configs schema serve stop bench bench-vlm clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -17,7 +17,7 @@ WEIGHTS ?= auto
 unexport LD_LIBRARY_PATH LD_PRELOAD PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Install the environment into .venv (hashes checked).
 
@@ -34,6 +34,9 @@ demo: export ## Analyse the demo clip and hold the results against what is true.
 	$(BIN)/reelscope analyze tests/demo/clip.mp4 -o out/demo --profile $(PROFILE)
 	$(BIN)/reelscope check out/demo/results.json
 	$(BIN)/python tests/demo/compare.py out/demo/results.json
+
+acceptance: $(if $(URL),setup,export) ## Accept PROFILE or not: 24 analyzers, three runs (URL: your own server).
+	$(BIN)/python -m benchmarks.acceptance --profile $(PROFILE) $(if $(URL),--url $(URL))
 
 test: setup ## Run the tests (exports with random weights once, then keeps them), in two processes side by side.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-client test-served
@@ -69,10 +72,11 @@ serve: export ## Start the local Triton and leave it running.
 stop: setup ## Stop the local Triton.
 	$(BIN)/reelscope server down
 
-bench: export ## Measure transport, a clip end to end, and the client's memory (half an hour).
+bench: export ## Measure transport, a clip end to end, the client's memory, and time over length (an hour).
 	$(BIN)/python -m benchmarks.transport
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.scaling
 
 bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200 --device cuda:0" on a GPU).
 	$(BIN)/python -m benchmarks.vlm $(VLM)

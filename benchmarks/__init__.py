@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+DEMO = Path(__file__).parents[1] / "tests" / "demo" / "clip.mp4"
+"""Ten seconds of which the truth is known."""
 
 
 def milliseconds(call: Callable[[], object], repeats: int, warm_up: int = 2) -> dict[str, float]:
@@ -50,19 +52,19 @@ def timed(call: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def record(name: str, figures: dict[str, Any]) -> Path:
-    """Write figures with machine, date and commit."""
+def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Write figures with machine, date and commit to `name`.json."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=RESULTS.parent
     ).stdout.strip()
     about = {
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "python": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit or None,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps({**about, **figures}, indent=1) + "\n", encoding="utf-8")
     return path
 
@@ -80,6 +82,11 @@ def checkpoint(sha256: str | None) -> Path:
         if file.is_file() and weights.file_sha256(file) == sha256:
             return file
     raise FileNotFoundError(f"no weights with SHA-256 {sha256} in {paths.weights_folder()}; build the models again")
+
+
+def machine() -> str:
+    """What figures were taken on."""
+    return f"{_processor()}, {os.cpu_count()} cores"
 
 
 def _processor() -> str:

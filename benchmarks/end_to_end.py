@@ -30,7 +30,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import checkpoint, interleaved, record, summary, upstream
+from benchmarks import DEMO, checkpoint, interleaved, record, summary, upstream
+from benchmarks.analysis import resident_mb
 from benchmarks.bare import BareModels
 from reelscope import pipeline, settings
 from reelscope.analyzers import ANALYZERS
@@ -47,7 +48,6 @@ MAX_SERVER_GB = 8.0
 THREADS = 2
 """Of the plain script's libraries, as many as every served model has."""
 REPEATS = 2
-DEMO = settings.deployment_root() / "tests" / "demo" / "clip.mp4"
 DEADLINE_SECONDS = 3600.0
 
 WHOLE = "the whole analysis"
@@ -193,14 +193,6 @@ def measure(clip: Path, repeats: int) -> dict[str, Any]:
         "plain": {name: times[name] for name in plain_calls},
         "without_plain": [kind.signal_name() for kind in SIGNALS if kind not in plain],
     }
-
-
-def resident_mb(pid: int) -> float:
-    """Memory of a process and everything below it, in MB, shared pages counted once (Pss)."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
-    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024 / 1e6
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
-    return own + sum(resident_mb(int(child)) for child in children)
 
 
 def ratio(whole: Sequence[float], parts: dict[str, list[float]]) -> float:

@@ -24,6 +24,7 @@ NOISE_SIGMA = 5.0
 BRIGHTNESS = 0.5
 """Share of the full range: a detector with random weights sees hundreds of objects in brighter texture."""
 SAMPLE_RATE_HZ = 48_000
+LAYOUTS = {1: "mono", 2: "stereo"}
 TONE_HZ = 440
 PAUSE_SECONDS = 1.0
 """Between two sentences."""
@@ -40,13 +41,17 @@ def write_clip(path: Path, *, width: int, height: int, rate: int, seconds: float
         for frame in _frames(width, height, rate, round(seconds * rate)):
             container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(video.encode(None))
-        container.mux(sound.encode(_sound(seconds, 0)))
+        container.mux(sound.encode(_sound(seconds)))
         container.mux(sound.encode(None))
     return path
 
 
 def write_repeated(path: Path, source: Path, seconds: float) -> Path:
-    """Repeat the pictures of a clip from `write_clip` up to a duration, without encoding them again."""
+    """Repeat a clip of constant frame rate up to a duration: its pictures without encoding them again, its sound anew.
+
+    With B frames, `seconds` must be a multiple of the clip's.
+    """
+    sound_once = _decoded_sound(source)
     with av.open(str(source)) as once:
         picture = once.streams.video[0]
         packets = [packet for packet in once.demux(picture) if packet.dts is not None]
@@ -54,11 +59,11 @@ def write_repeated(path: Path, source: Path, seconds: float) -> Path:
         with av.open(str(path), "w") as container:
             video = container.add_stream_from_template(picture)
             video.time_base = picture.time_base
-            sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+            sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout=LAYOUTS[len(sound_once)])
             once_seconds = float(length * picture.time_base)
             for repeat in range(math.ceil(seconds / once_seconds)):
                 first = repeat * once_seconds
-                container.mux(sound.encode(_sound(min(once_seconds, seconds - first), first)))
+                container.mux(sound.encode(_audio(sound_once, min(once_seconds, seconds - first), first)))
                 for payload in packets:
                     if first + payload.pts * payload.time_base >= seconds:
                         break
@@ -99,14 +104,27 @@ def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np
     return cv2.normalize(image, None, 0, 255 * BRIGHTNESS, cv2.NORM_MINMAX).astype(np.uint8)
 
 
-def _sound(seconds: float, start_seconds: float) -> av.AudioFrame:
-    first, count = round(start_seconds * SAMPLE_RATE_HZ), round(seconds * SAMPLE_RATE_HZ)
-    tone = 0.02 * np.sin(2 * np.pi * TONE_HZ * (first + np.arange(count)) / SAMPLE_RATE_HZ)
-    speech = np.resize(np.roll(_sentence(), -first), count)
-    frame = av.AudioFrame.from_ndarray((tone + speech).astype(np.float32)[None], format="fltp", layout="mono")
+def _sound(seconds: float) -> av.AudioFrame:
+    count = round(seconds * SAMPLE_RATE_HZ)
+    tone = 0.02 * np.sin(2 * np.pi * TONE_HZ * np.arange(count) / SAMPLE_RATE_HZ)
+    return _audio((tone + np.resize(_sentence(), count)).astype(np.float32)[None], seconds, 0)
+
+
+def _audio(samples: NDArray[np.float32], seconds: float, start_seconds: float) -> av.AudioFrame:
+    """The first `seconds` of [channels,n] as a frame; silence where they are fewer."""
+    count = round(seconds * SAMPLE_RATE_HZ)
+    padded = np.pad(samples[:, :count], ((0, 0), (0, max(0, count - samples.shape[1]))))
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(padded), format="fltp", layout=LAYOUTS[len(samples)])
     frame.sample_rate, frame.time_base = SAMPLE_RATE_HZ, Fraction(1, SAMPLE_RATE_HZ)
-    frame.pts = first
+    frame.pts = round(start_seconds * SAMPLE_RATE_HZ)
     return frame
+
+
+def _decoded_sound(clip: Path) -> NDArray[np.float32]:
+    """[channels,n] at SAMPLE_RATE_HZ, which the clip must have."""
+    with av.open(str(clip)) as container:
+        assert container.streams.audio[0].rate == SAMPLE_RATE_HZ, container.streams.audio[0].rate
+        return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
 
 
 @functools.cache

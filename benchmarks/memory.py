@@ -14,11 +14,8 @@ The peak is the resident set's: shared-memory windows count, the server does not
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import footage, record
+from benchmarks.analysis import analyze
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
 
@@ -34,18 +32,6 @@ MAX_RATIO = 1.25
 REPEATED_SECONDS = 10.0
 """Of footage that is encoded; the rest repeats it."""
 BUDGET_SECONDS = 3600
-
-ANALYZE = """
-import sys
-from pathlib import Path
-from reelscope.cli import app
-try:
-    app(sys.argv[2:])
-finally:
-    status = Path("/proc/self/status").read_text()
-    Path(sys.argv[1]).write_text(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
-"""
-"""The command line, which notes its peak in KiB when it ends; getrusage would also count who started it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +48,24 @@ class Figures:
     statuses: dict[str, str]
 
 
-def analyze(clip: Path, seconds: float, url: str, only: str | None) -> Figures:
-    """Analyse a clip in a process of its own.
+def measure(clip: Path, seconds: float, url: str, only: str | None) -> Figures:
+    """Analyse a clip.
 
     Raises:
-        CalledProcessError: some analyzer is not ok.
+        RuntimeError: some analyzer is not ok.
     """
-    peak, folder = clip.with_suffix(".peak"), clip.with_suffix("")
-    command = ["analyze", str(clip), "-o", str(folder), "--url", url, "--timeout", str(BUDGET_SECONDS)]
-    if only:
-        command += ["--only", only]
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", ANALYZE, str(peak), *command], check=True, stdout=subprocess.DEVNULL)
-    wall_seconds = time.perf_counter() - began
-    file = folder / "results.json"
-    analyzers = json.loads(file.read_bytes())["analyzers"]
+    options = ["--timeout", str(BUDGET_SECONDS), *(["--only", only] if only else [])]
+    run = analyze(clip, clip.with_suffix(""), url, *options)
+    results = run.results()
+    if run.exit_code or results is None or run.peak_mib is None:
+        raise RuntimeError(f"{clip.name}: reelscope analyze ended with {run.exit_code}")
     return Figures(
         seconds=seconds,
-        peak_mib=int(peak.read_text()) / 1024,
-        wall_seconds=wall_seconds,
-        results_mb=file.stat().st_size / 1e6,
-        segments=sum(len(found["segments"]) for found in analyzers.values()),
-        statuses={name: found["status"] for name, found in analyzers.items()},
+        peak_mib=run.peak_mib,
+        wall_seconds=run.wall_seconds,
+        results_mb=run.results_mb,
+        segments=sum(len(found["segments"]) for found in results["analyzers"].values()),
+        statuses={name: found["status"] for name, found in results["analyzers"].items()},
     )
 
 
@@ -101,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         figures = []
         for seconds in lengths:
             clip = footage.write_repeated(Path(folder) / f"{seconds:g}s.mp4", source, seconds)
-            figures.append(analyze(clip, seconds, server.grpc_url, only))
+            figures.append(measure(clip, seconds, server.grpc_url, only))
     ratio = figures[1].peak_mib / figures[0].peak_mib
     table = Table(
         "clip s",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from benchmarks.asking import sample
 from benchmarks.bare import BareModels
-
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
 from reelscope.inference import InferenceClient

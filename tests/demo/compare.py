@@ -2,16 +2,16 @@
 
 Exits with 1 when model-free truth is missed: every shot boundary to the frame, the flash as no cut, the palette card to
 dE00 <= 2 and shares +-0.02, the camera of every shot (pan and tilt +-5 % or +-0.5 % of the side per second, zoom
-+-0.01, roll +-0.5 degrees per second), overlaid text to the letter and +-0.25 s, the music's tempo +-1 BPM, its beats
-(F >= 0.9 at +-70 ms) and key, every sentence +-0.1 s, every pause +-0.15 s. What needs trained weights is shown, and
-judged only when the results had them.
++-0.01, roll +-0.5 degrees per second), overlaid text, and the call to action among it, to the letter and +-0.25 s, the
+music's tempo +-1 BPM, its beats (F >= 0.9 at +-70 ms) and key, every sentence +-0.1 s, every pause +-0.15 s. What needs
+trained weights is shown, and judged only when the results had them.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,9 +44,13 @@ class Row(NamedTuple):
 
 
 def compare(results: dict[str, Any], truth: dict[str, Any]) -> list[Row]:
-    """One row per fact of the truth file that today's analyzers speak of."""
-    every = (_shots, _flashes, _palettes, _camera, _texts, _objects, _music, _speech)
-    return [row for facts in every for row in facts(results, truth)]
+    """One row per fact that today's analyzers speak of; one wrong row where one of them has no findings."""
+    rows: list[Row] = []
+    for facts, names in FACTS.items():
+        found = {name: results["analyzers"].get(name, {"status": "absent", "summary": None}) for name in names}
+        mute = [f"{name}: {each['status']}" for name, each in found.items() if each["summary"] is None]
+        rows += [Row(facts.__name__.strip("_"), "found", ", ".join(mute), False)] if mute else facts(results, truth)
+    return rows
 
 
 def _shots(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
@@ -72,13 +76,18 @@ def _palettes(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
     segments = results["analyzers"]["color_analysis"]["segments"]
     for card in truth["palettes"]:
         start = truth["shots"][card["shot"]]["start_seconds"]
-        shot = next(s for s in segments if s["label"] == "shot_colors" and abs(s["start"] - start) < 0.01)
+        shots = (s for s in segments if s["label"] == "shot_colors" and abs(s["start"] - start) < 0.01)
+        palette = next((shot["data"]["palette"] for shot in shots), ())
         for color in card["colors"]:
-            nearest = min(shot["data"]["palette"], key=lambda candidate: _delta_e(color["hex"], candidate["lab"]))
+            expected = f"{color['hex']} {color['share']:.3f}"
+            nearest = min(palette, key=lambda candidate: _delta_e(color["hex"], candidate["lab"]), default=None)
+            if nearest is None:
+                yield Row("palette colour", expected, "no such shot", False)
+                continue
             difference = _delta_e(color["hex"], nearest["lab"])
             is_right = difference <= MAX_DELTA_E and abs(nearest["share"] - color["share"]) <= MAX_SHARE_ERROR
             actual = f"{nearest['hex']} {nearest['share']:.3f}  (dE00 {difference:.2f})"
-            yield Row("palette colour", f"{color['hex']} {color['share']:.3f}", actual, is_right)
+            yield Row("palette colour", expected, actual, is_right)
 
 
 def _camera(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
@@ -90,10 +99,15 @@ def _camera(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
             for span in results["analyzers"]["camera_analysis"]["segments"]
             if shot["start_seconds"] - 0.01 <= span["start"] < shot["end_seconds"] - 0.01
         ]
-        found = max(spans, key=lambda span: span["end"] - span["start"])
+        found = max(spans, key=lambda span: span["end"] - span["start"], default=None)
         label = {"zoom": "zoom_or_dolly"}.get(shot["camera"]["label"], shot["camera"]["label"])
         if number in flat:
-            yield Row("camera", f"shot {number + 1}: {label}", found["label"], found["label"] in ("static", "unknown"))
+            seen = found["label"] if found else "no such shot"
+            yield Row("camera", f"shot {number + 1}: {label}", seen, seen in ("static", "unknown"))
+            continue
+        expected = f"shot {number + 1}: {label} {_moves(*list(shot['camera'].values())[1:])}"
+        if found is None or found["data"]["pan_pct_w_s"] is None:
+            yield Row("camera", expected, found["label"] if found else "no such shot", False)
             continue
         pan, tilt, zoom, roll = (
             found["data"][name] for name in ("pan_pct_w_s", "tilt_pct_h_s", "zoom_per_s", "roll_deg_s")
@@ -109,7 +123,7 @@ def _camera(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
         )
         yield Row(
             "camera",
-            f"shot {number + 1}: {label} {_moves(*list(true.values())[1:])}",
+            expected,
             f"{found['label']} {_moves(pan, tilt, zoom, roll)}",
             found["label"] == label and max(errors_over_bounds) <= 1,
         )
@@ -139,6 +153,20 @@ def _texts(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
         is_right = found["data"]["text"] == line["text"] and late <= MAX_TEXT_TIME_ERROR_SECONDS
         actual = said.format(found["data"]["text"], found["start"], found["end"])
         yield Row("text", said.format(line["text"], *times), actual, is_right if trained else None)
+
+
+def _calls_to_action(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    """What the viewer is asked to do, as text_overlay's summary tells it: these lines, no others."""
+    analyzer = results["analyzers"]["text_overlay"]
+    trained = bool(analyzer["models"]) and all(model["trained"] for model in analyzer["models"])
+    found = [(call["text"], call["start"]) for call in analyzer["summary"]["cta"] or ()]
+    true = [(line["text"], line["start_seconds"]) for line in truth["text"] if line["role"] == "cta"]
+    are_right = [text for text, _ in found] == [text for text, _ in true] and all(
+        abs(start - expected) <= MAX_TEXT_TIME_ERROR_SECONDS
+        for (_, start), (_, expected) in zip(found, true, strict=True)
+    )
+    said, expected = ("; ".join(f"{text} at {start:.2f} s" for text, start in calls) for calls in (found, true))
+    yield Row("call to action", expected, said or "none", are_right if trained else None)
 
 
 def _objects(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
@@ -172,7 +200,7 @@ def _music(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
 
 def _speech(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
     """Sentences by the speech mask, pauses between them by speech_flow; the words need trained weights."""
-    heard = results["analyzers"]["speech_transcription"]["summary"]["speech_spans_s"]
+    heard = results["analyzers"]["speech_transcription"]["summary"]["speech_spans_s"] or ()
     sentences = [(each["start_seconds"], each["end_seconds"], each["text"]) for each in truth["speech"]["sentences"]]
     yield from _spans("speech", sentences, heard, MAX_SPEECH_ERROR_SECONDS)
     segments = results["analyzers"]["speech_flow"]["segments"]
@@ -206,10 +234,28 @@ def _delta_e(hex_color: str, lab: list[float]) -> float:
     return float(deltaE_ciede2000(rgb2lab([[rgb]])[0, 0], lab))
 
 
+FACTS: dict[Callable[[dict[str, Any], dict[str, Any]], Iterable[Row]], tuple[str, ...]] = {
+    _shots: ("cut_analysis",),
+    _flashes: ("cut_analysis",),
+    _palettes: ("color_analysis",),
+    _camera: ("camera_analysis",),
+    _texts: ("text_overlay",),
+    _calls_to_action: ("text_overlay",),
+    _objects: ("object_detection",),
+    _music: ("audio_analysis",),
+    _speech: ("speech_transcription", "speech_flow"),
+}
+"""What is compared, and the analyzers that tell it."""
+
+
+def truth() -> dict[str, Any]:
+    """What is true of the demo clip."""
+    return dict(json.loads(Path(__file__).with_name("truth.json").read_text(encoding="utf-8")))
+
+
 def main(path: Path) -> int:
     """Print the table; 1 when something is wrong."""
-    truth = json.loads((Path(__file__).parent / "truth.json").read_text(encoding="utf-8"))
-    rows = compare(json.loads(path.read_text(encoding="utf-8")), truth)
+    rows = compare(json.loads(path.read_text(encoding="utf-8")), truth())
     table = Table("", "true", "found", "", title="the demo clip: what is true, what was found")
     for row in rows:
         mark = {True: "[green]right[/]", False: "[bold red]WRONG[/]", None: "[dim]not judged[/]"}[row.is_right]

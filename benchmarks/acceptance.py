@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -158,7 +159,7 @@ def _time(run: Run, profile: settings.Profile) -> Gate:
     times = run.wall_seconds / run.results["media"]["duration_s"]
     holds = None if profile.needs_gpu else times <= MAX_TIMES_CLIP
     measured = f"{run.wall_seconds:.1f} s, {times:.2f} x"
-    wanted = f"at most {MAX_TIMES_CLIP:g} x the clip, on the cpu profile"
+    wanted = f"at most {MAX_TIMES_CLIP:g} x the clip, on CPUs"
     return Gate("time, warm server", wanted, measured, holds)
 
 
@@ -173,10 +174,10 @@ def weights(analyzer: Mapping[str, Any]) -> str:
     """What an analyzer's findings rest on: trained networks, random weights, or no model; - where it has none."""
     if analyzer["summary"] is None:
         return "-"
-    random = [model["name"] for model in analyzer["models"] if not model["trained"]]
-    if 0 < len(random) < len(analyzer["models"]):
-        return f"random weights: {', '.join(random)}"
-    return "random weights" if random else "trained" if analyzer["models"] else "no model"
+    count, random = len(analyzer["models"]), sum(not model["trained"] for model in analyzer["models"])
+    if 0 < random < count:
+        return f"{random} of {count} random"
+    return "random weights" if random else "trained" if count else "no model"
 
 
 def analyzer_rows(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -198,7 +199,7 @@ def analyzer_rows(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def analyzer_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
     """One row per analyzer."""
-    shown = Table("analyzer", "status", "segments", "weights", "wall s", title="the second run")
+    shown = Table(Column("analyzer", no_wrap=True), "status", "segments", "weights", "wall s", title="the second run")
     for name, row in rows.items():
         cells = (f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values())
         shown.add_row(name, *cells, style=None if row["status"] == "ok" else "red")
@@ -223,7 +224,7 @@ def run_table(runs: Sequence[Run]) -> Table:
 
 def gate_table(gates: Sequence[Gate]) -> Table:
     """One row per gate."""
-    shown = Table("gate", "wanted", "measured", "", title="gates")
+    shown = Table("gate", "wanted", Column("measured", overflow="fold"), "", title="gates")
     colours = {True: "green", False: "bold red", None: "dim"}
     for gate in gates:
         shown.add_row(gate.name, gate.wanted, Text(gate.measured), Text(gate.verdict, colours[gate.holds]))
@@ -328,6 +329,9 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(record=True)
     try:
         profile, url = settings.profile(options.profile), address(options.url)
+        others = f"{os.getloadavg()[0]:.1f} when it began"
+        for old in ("report.json", "report.txt"):
+            (options.output / old).unlink(missing_ok=True)
         with serving(profile, url) as (grpc_url, pid, said):
             runs = []
             for name in (FIRST, AGAIN, FULL):
@@ -337,7 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
         errors.print(f"error ({error.code}): {error}")
         return exit_code(error)
     gpu = gpu_here()
-    about = {"profile": profile.name, "server": said, "machine": machine(), "gpu": gpu.name if gpu else "no GPU"}
+    here = {"machine": machine(), "load": others, "gpu": gpu.name if gpu else "no GPU"}
+    about = {"profile": profile.name, "server": said, **here}
     return 0 if report(runs, judge(runs, profile), about, console, options.output) else 1
 
 

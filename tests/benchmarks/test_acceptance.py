@@ -167,7 +167,7 @@ def test_weights_are_told_in_words() -> None:
     assert acceptance.weights(analyzer()) == "no model"
     assert acceptance.weights(analyzer(models=(TRAINED,))) == "trained"
     assert acceptance.weights(analyzer(models=(RANDOM,))) == "random weights"
-    assert acceptance.weights(analyzer(models=(TRAINED, RANDOM))) == "random weights: guessing"
+    assert acceptance.weights(analyzer(models=(TRAINED, RANDOM))) == "1 of 2 random"
     assert acceptance.weights(analyzer("failed", "internal_error")) == "-"
 
 

@@ -234,7 +234,7 @@ def gate_table(gates: Sequence[Gate]) -> Table:
 @contextlib.contextmanager
 def serving(profile: settings.Profile, url: str | None) -> Iterator[tuple[str, int | None, str]]:
     """A server of the profile: its gRPC address, the process above all of its own (None: not seen), what it is."""
-    record = embedded.running()
+    record = None if url else embedded.running()
     if url:
         yield url, None, url
     elif record and not record.lacks(profile):

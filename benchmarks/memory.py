@@ -56,16 +56,17 @@ def measure(clip: Path, seconds: float, url: str, only: str | None) -> Figures:
     """
     options = ["--timeout", str(BUDGET_SECONDS), *(["--only", only] if only else [])]
     run = analyze(clip, clip.with_suffix(""), url, *options)
-    results = run.results()
-    if run.exit_code or results is None or run.peak_mib is None:
-        raise RuntimeError(f"{clip.name}: reelscope analyze ended with {run.exit_code}")
+    analyzers = (run.results() or {"analyzers": {}})["analyzers"]
+    if run.exit_code or not analyzers or run.peak_mib is None:
+        wrong = [f"{name}: {each['message']}" for name, each in analyzers.items() if each["status"] != "ok"]
+        raise RuntimeError("\n".join([f"{clip.name}: reelscope analyze ended with {run.exit_code}", *wrong]))
     return Figures(
         seconds=seconds,
         peak_mib=run.peak_mib,
         wall_seconds=run.wall_seconds,
         results_mb=run.results_mb,
-        segments=sum(len(found["segments"]) for found in results["analyzers"].values()),
-        statuses={name: found["status"] for name, found in results["analyzers"].items()},
+        segments=sum(len(found["segments"]) for found in analyzers.values()),
+        statuses={name: found["status"] for name, found in analyzers.items()},
     )
 
 

@@ -72,7 +72,7 @@ _WORD_UNITS = {
     "pixels": "px",
     "cells": "cells",
     "semitones": "semitones",
-    "robust z": "robust σ",
+    "robust z": "robust standard deviations",
     "seconds": "s",
     "syllables": "syllables",
 }

@@ -19,8 +19,9 @@ from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
 
 IN_FLIGHT = 2
 """Calls not yet answered: the server works on one while the other's answer is being used."""
-CALL_SECONDS = 120.0
-"""Longest that one call may take; a cold GPU compiles for a minute."""
+CALL_SECONDS = 240.0
+"""Longest that one call may take, the one before it and other clips' in the server's queue included; a cold GPU compiles
+for a minute."""
 
 Part = TypeVar("Part")
 

@@ -142,9 +142,10 @@ def check(
             if second is None:
                 continue
             others = read(second)
-            if found := rules.misfits(others, str(second)):
-                violations += found
-            elif is_fit and is_flipped is None:
+            violations += (found := rules.misfits(others, str(second)))
+            if any(violation.invariant == "I1" for violation in found):
+                continue
+            if is_fit and is_flipped is None:
                 violations += rules.check_rerun(values, others)
                 checked.add("I7")
             elif is_fit:

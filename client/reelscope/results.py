@@ -338,7 +338,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ResultsError(f"{path}: no results file ({error})") from error
     if not isinstance(values, dict) or "analyzers" not in values:
         raise ResultsError(f"{path}: no results file (it has no analyzers)")
-    if (schema := values.get("schema")) != SCHEMA:
+    if (schema := values.get("schema", SCHEMA)) != SCHEMA:
         raise SchemaUnsupported(f"{path}: schema {schema!r}, but this reelscope reads {SCHEMA!r}{_writer(values)}")
     return values
 

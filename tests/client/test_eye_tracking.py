@@ -161,7 +161,7 @@ def test_profiles_are_null(yaw):
     assert (summary.eye_contact_ratio, summary.contact_first_3_seconds_ratio) == (None, None)
     assert (summary.blinks_per_minute, summary.gaze_directions) == (None, None)
     assert finding.series.columns["yaw_deg"] == nothing
-    assert eye_tracking.headline(summary) == "nothing measured"
+    assert eye_tracking.headline(summary) == "no gaze to judge"
 
 
 def test_small_faces_are_null():

@@ -244,7 +244,7 @@ def _blinks_per_minute(
 def headline(summary: GazeSummary) -> str:
     """Say it in a few words."""
     if summary.eye_contact_ratio is None:
-        return "nothing measured"
+        return "no gaze to judge"
     parts = [f"looks at the viewer {summary.eye_contact_ratio:.0%} of the time"]
     if summary.blinks_per_minute is not None:
         parts.append(f"{summary.blinks_per_minute:.0f} blinks a minute")

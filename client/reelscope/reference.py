@@ -60,6 +60,7 @@ _SUFFIX_UNITS = {
 _WORD_UNITS = {
     "torso lengths per second": "torso lengths/s",
     "grey levels per 1/30 s": "grey levels per 1/30 s",
+    "grey levels per second": "grey levels/s",
     "frames per second": "1/s",
     "per second": "1/s",
     "words per minute": "words/min",

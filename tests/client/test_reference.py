@@ -60,6 +60,11 @@ SPECIFIED = {
         "n_cuts cuts_per_min asl_mean_s asl_median_s p10_s p90_s shortest_s",
     ),
     "scene_segmentation": ("shot_ids setting int_ext day_night boundary_score", "n_scenes mean_scene_s revisits"),
+    "temporal_flow": (
+        "intensity evidence_ids",
+        "hook_score hook_components time_to_first_face_s time_to_first_text_s time_to_first_speech_s"
+        " time_to_first_product_s pacing_slope climax_s cta.start cta.text loopability",
+    ),
     "eye_tracking": (
         "yaw_deg pitch_deg ear contact head_ypr",
         "eye_contact_ratio contact_first3s blinks_per_min gaze_directions",

@@ -20,8 +20,8 @@ from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
 IN_FLIGHT = 2
 """Calls not yet answered: the server works on one while the other's answer is being used."""
 CALL_SECONDS = 240.0
-"""Longest that one call may take, the one before it and other clips' in the server's queue included; a cold GPU compiles
-for a minute."""
+"""Longest that one call may take, the one before it and other clips' in the server's queue included; a cold GPU
+compiles for a minute."""
 
 Part = TypeVar("Part")
 

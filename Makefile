@@ -63,8 +63,9 @@ export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, 
 configs: setup ## Write every config.pbtxt from server/profiles.toml and the models' contracts.
 	$(BIN)/python -m reelscope_export.configs
 
-schema: setup ## Write the JSON Schema of the results, the page on them, and the README's table of analyzers.
+schema: setup ## Write the JSON Schemas of results and annotations, the page on results, the README's table of analyzers.
 	$(BIN)/python -m reelscope.reference
+	$(BIN)/reelscope schema truth > docs/truth.schema.json
 
 serve: export ## Start the local Triton and leave it running.
 	$(BIN)/reelscope server up --profile $(PROFILE)

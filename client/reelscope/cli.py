@@ -1,4 +1,4 @@
-"""The command line: analyze, check, convert, analyzers, schema, doctor, server, models.
+"""The command line: analyze, evaluate, check, convert, analyzers, schema, doctor, server, models.
 
 Exit codes: 0 every requested analyzer is ok, or skipped with a reason; 1 `check` found a violation, `doctor`
 that something is missing, or `models` refused a change; 2 usage; 3 results are written, but some analyzer failed or is
@@ -7,12 +7,9 @@ partial; 4 the clip cannot be analysed; 5 no server; 130 Ctrl-C; 143 SIGTERM.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -20,6 +17,17 @@ from rich.text import Text
 
 from reelscope import __version__, models, settings
 from reelscope.errors import UsageError
+from reelscope.evaluation import command
+from reelscope.job import (
+    BiometricsOption,
+    LongestOption,
+    ProfileOption,
+    UrlOption,
+    connected,
+    model_lines,
+    print_failed,
+    writable,
+)
 from reelscope.terminal import (
     INCOMPLETE,
     NO_SERVER,
@@ -27,16 +35,11 @@ from reelscope.terminal import (
     address,
     console,
     counted,
-    errors,
     print_checks,
     print_summary,
     progress,
     reported,
 )
-
-if TYPE_CHECKING:
-    from reelscope.analyzers.base import Analyzer
-    from reelscope.inference import InferenceClient
 
 app = typer.Typer(
     help="Analyse short videos with models served by NVIDIA Triton.\n\n"
@@ -49,15 +52,7 @@ app = typer.Typer(
 server = typer.Typer(help="The local Triton on this machine (loopback only).", no_args_is_help=True)
 app.add_typer(server, name="server")
 app.add_typer(models.app, name="models")
-
-BiometricsOption = Annotated[
-    bool,
-    typer.Option(
-        "--no-biometrics",
-        help="Judge nobody by face or voice: no age, expression, gaze or vocal emotion; no face is cut out.",
-    ),
-]
-ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
+app.command()(command.evaluate)
 
 
 @app.callback(invoke_without_command=True)
@@ -74,13 +69,10 @@ def analyze(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for results.json; made when missing.")],
     only: Annotated[str | None, typer.Option(help="Analyzers to run, separated by commas; default: all.")] = None,
     profile: ProfileOption = "cpu",
-    url: Annotated[
-        str | None,
-        typer.Option(help="HOST:PORT of a Triton server (gRPC); default: the local one, or one for this job."),
-    ] = None,
+    url: UrlOption = None,
     detail: Annotated[str, typer.Option(help="standard, or full with the densest series.")] = "standard",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for the whole job.")] = 900.0,
-    max_duration: Annotated[float, typer.Option(min=1, help="Longest clip that is accepted, in seconds.")] = 900.0,
+    max_duration: LongestOption = 900.0,
     no_biometrics: BiometricsOption = False,
 ) -> None:
     """Analyse one clip and write OUTPUT/results.json.
@@ -98,8 +90,8 @@ def analyze(
         chosen = settings.profile(profile, biometrics=False if no_biometrics else None)
         with decode.Decoder(clip, chosen.base_frame_rate, None, max_seconds=max_duration):
             pass  # a clip that cannot be read is refused before a server is started for it
-        file = _writable(output) / "results.json"
-        with progress() as show, _client(chosen, server_address, analyzers, show) as client:
+        file = writable(output, "results.json")
+        with progress() as show, connected(chosen, server_address, analyzers, show) as client:
             found = pipeline.analyze(
                 clip,
                 analyzers=analyzers,
@@ -200,12 +192,25 @@ def analyzers() -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of results.json."""
-    from reelscope.analyzers import ANALYZERS
-    from reelscope.schema import json_schema
+def schema(
+    of: Annotated[
+        str, typer.Argument(help="results, truth (annotations that `evaluate` reads) or evaluation (what it writes).")
+    ] = "results",
+) -> None:
+    """Print the JSON Schema of results.json, or of another of our files."""
+    with reported():
+        from reelscope.analyzers import ANALYZERS
+        from reelscope.evaluation import figures, truth
+        from reelscope.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(ANALYZERS), indent=1))
+        schemas = {
+            "results": lambda: json_schema(ANALYZERS),
+            "truth": truth.json_schema,
+            "evaluation": figures.json_schema,
+        }
+        if of not in schemas:
+            raise UsageError(f"there is a schema of {', '.join(schemas)}; none of {of!r}")
+    typer.echo(json.dumps(schemas[of](), indent=1))
 
 
 @app.command()
@@ -240,8 +245,8 @@ def server_up(
 
         chosen = settings.profile(profile, biometrics=False if no_biometrics else None)
         with progress() as show:
-            record = embedded.up(chosen, http=http, on_progress=_model_lines(show))
-    _print_failed(record.failed)
+            record = embedded.up(chosen, http=http, on_progress=model_lines(show))
+    print_failed(record.failed)
     console.print(
         Text.assemble("gRPC at ", (record.grpc_url, "bold"), f", profile {record.profile}, log {record.log_path}"),
         soft_wrap=True,
@@ -272,7 +277,7 @@ def server_status() -> None:
     for model, ready in status.models.items():
         table.add_row(model, "yes" if ready else Text("no", "red"))
     console.print(table)
-    _print_failed({model: why for model, why in status.record.failed.items() if not status.models.get(model)})
+    print_failed({model: why for model, why in status.record.failed.items() if not status.models.get(model)})
     if not status.is_ready:
         raise typer.Exit(NO_SERVER)
 
@@ -287,53 +292,3 @@ def _names(only: str | None) -> list[str] | None:
 
     known = ", ".join(sorted(analyzer.name for analyzer in ANALYZERS))
     raise UsageError(f"--only names no analyzer; there are: {known}")
-
-
-def _writable(folder: Path) -> Path:
-    """The folder, created when missing, once it is known that results can be written to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written to ({error.strerror})") from error
-    if (folder / "results.json").is_dir():
-        raise UsageError(f"{folder / 'results.json'}: cannot be written (is a folder)")
-    return folder
-
-
-@contextlib.contextmanager
-def _client(
-    profile: settings.Profile, url: str | None, analyzers: Sequence[Analyzer], show: Callable[[str, float], None]
-) -> Iterator[InferenceClient | None]:
-    """Connection for one job: to `url`, else to the running local server, else to one started for the job."""
-    from reelscope import embedded, pipeline
-    from reelscope.inference import InferenceClient
-
-    if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
-        yield None
-        return
-    with contextlib.ExitStack() as stack:
-        if url is None:
-            running = embedded.running()
-            mismatch = running.lacks(profile) if running else None
-            if running and not mismatch:
-                url = running.grpc_url
-            else:
-                if mismatch:
-                    errors.print(f"the running server is one {mismatch}: starting another for this job", soft_wrap=True)
-                started = stack.enter_context(embedded.EmbeddedServer(profile, on_progress=_model_lines(show)))
-                url = started.grpc_url
-                _print_failed({name: str(error) for name, error in started.failed.items()})
-                stack.callback(errors.print, "stopping the server")
-        yield stack.enter_context(InferenceClient(url))
-
-
-def _print_failed(failed: Mapping[str, str]) -> None:
-    """Name the models that are not served: what needs them will fail, the rest goes on."""
-    for model, reason in failed.items():
-        errors.print(Text.assemble((model, "bold red"), f" is not served: {reason}"), soft_wrap=True)
-
-
-def _model_lines(show: Callable[[str, float], None]) -> Callable[[str, str], None]:
-    return lambda model, state: show(f"model {model}", 1.0 if state == "ready" else 0.5)

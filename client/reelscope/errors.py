@@ -18,11 +18,13 @@
     │   ├── DeadlineExceeded        the call, or the job, ran out of time
     │   └── InvalidRequest          the server refused the tensors
     ├── SourceFailed                a signal source broke; costs its signal
-    └── ResultsError                a results file that is not one                             exit 2
-        └── SchemaUnsupported       one of a schema that this version does not know
+    ├── ResultsError                a results file that is not one                             exit 2
+    │   └── SchemaUnsupported       one of a schema that this version does not know
+    └── TruthError                  an annotation file that is not one, or of another clip     exit 2
 
 `code` is the machine-readable name that results, exit codes and HTTP statuses are derived from.
-Foreign exceptions are translated where they enter: in `decode`, `inference`, `embedded` and `results`.
+Foreign exceptions are translated where they enter: in `decode`, `inference`, `embedded`, `results` and
+`evaluation`.
 """
 
 from __future__ import annotations
@@ -153,3 +155,9 @@ class SchemaUnsupported(ResultsError):
     """A results file of another schema than this version of reelscope reads."""
 
     code = "schema_unsupported"
+
+
+class TruthError(ReelscopeError):
+    """An annotation file is missing, is not JSON, breaks the format, or does not fit its clip."""
+
+    code = "truth_invalid"

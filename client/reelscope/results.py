@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NotRequired, TypeVar
 
 import typing_extensions
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from reelscope.analyzers.base import Analyzer, Segment, Series
 from reelscope.errors import ResultsError, SchemaUnsupported, UsageError
@@ -44,12 +44,16 @@ _WIRE_NAMES = {
     "boxes_xyxy": "xyxy",
     "center_distance": "center_dist",
     "channel_count": "channels",
+    "character_count": "n_chars",
+    "character_error_rate": "cer",
     "class_name": "class",
+    "clip_count": "n_clips",
     "clipped_high_percent": "clip_hi_pct",
     "clipped_low_percent": "clip_lo_pct",
     "clipped_sample_count": "n_clipped",
     "color_temperature_kelvin": "cct_k",
     "columns": "cols",
+    "complete_clip_count": "n_complete_clips",
     "confidence_mean": "conf_mean",
     "contact_first_3_seconds_ratio": "contact_first3s",
     "cut_count": "n_cuts",
@@ -60,6 +64,8 @@ _WIRE_NAMES = {
     "effect_type": "type",
     "end_seconds": "end",
     "eye_aspect_ratio": "ear",
+    "false_negative_count": "fn",
+    "false_positive_count": "fp",
     "first_seconds": "t0",
     "flash_count": "n_flashes",
     "foreground_ratio": "fg_ratio",
@@ -118,8 +124,10 @@ _WIRE_NAMES = {
     "tilt_percent_height_per_second": "tilt_pct_h_s",
     "time_seconds": "t",
     "times_seconds": "t",
+    "true_positive_count": "tp",
     "window_count": "n_windows",
     "word_count": "n_words",
+    "word_error_rate": "wer",
     "word_probability": "p",
     "words_per_minute": "wpm",
 }
@@ -250,6 +258,29 @@ class Results:
     """By analyzer name; the requested ones, in registry order."""
 
 
+def wire_model(name: str, **members: Any) -> type[BaseModel]:
+    """Pydantic model of a file of ours: strict, under wire names; the config reaches every dataclass inside."""
+    config = ConfigDict(
+        alias_generator=wire_name,
+        extra="forbid",
+        populate_by_name=True,
+        strict=True,
+        use_attribute_docstrings=True,
+    )
+    return create_model(name, __config__=config, **members)
+
+
+def wire_values(model: BaseModel) -> dict[str, Any]:
+    """The model as JSON values, under wire names, numbers rounded.
+
+    Raises:
+        ValueError: a number that JSON cannot hold.
+    """
+    values: dict[str, Any] = _rounded(model.model_dump(mode="json", by_alias=True), None)
+    json.dumps(values, allow_nan=False)
+    return values
+
+
 def require_finite(value: object, where: str = "finding") -> None:
     """Refuse numbers that JSON cannot hold, in dataclasses, mappings and sequences at any depth.
 
@@ -288,11 +319,9 @@ def to_json(results: Results, analyzers: Sequence[Analyzer]) -> dict[str, Any]:
                 "analyzers": {name: _with_wire_parameters(found) for name, found in results.analyzers.items()},
             }
         )
-        values: dict[str, Any] = _rounded(validated.model_dump(mode="json", by_alias=True), None)
-        json.dumps(values, allow_nan=False)
+        return wire_values(validated)
     except ValueError as error:
         raise ResultsError(f"results cannot be written: {error}") from error
-    return values
 
 
 def write(values: Mapping[str, Any], path: Path) -> None:
@@ -350,24 +379,33 @@ def _writer(values: Mapping[str, Any]) -> str:
     return f"; it was written by {tool}" if isinstance(tool, str) else ""
 
 
+def read_fitting(path: Path, analyzers: Sequence[Analyzer]) -> dict[str, Any]:
+    """Read a results file that fits the types of these analyzers: what they promise is there.
+
+    Raises:
+        ResultsError: it is missing, is not JSON, or does not fit; names the first place.
+    """
+    values = read(path)
+    try:
+        envelope(tuple(analyzers)).model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ResultsError(f"{path}: not a results file of this version ({place}: {first['msg']})") from error
+    return values
+
+
 @functools.cache
 def envelope(analyzers: tuple[Analyzer, ...]) -> type[BaseModel]:
-    """Pydantic model of the file with these analyzers; the config reaches every dataclass inside."""
+    """Pydantic model of the file with these analyzers."""
     per_analyzer = {
         analyzer.name: NotRequired[AnalyzerResult[analyzer.data, analyzer.summary]]  # type: ignore[name-defined]
         for analyzer in analyzers
     }
     # Pydantic reads typing.TypedDict only from Python 3.12 on.
     found = typing_extensions.TypedDict("Analyzers", per_analyzer)  # type: ignore[misc]
-    return create_model(
+    return wire_model(
         "Results",
-        __config__=ConfigDict(
-            alias_generator=wire_name,
-            extra="forbid",
-            populate_by_name=True,
-            strict=True,
-            use_attribute_docstrings=True,
-        ),
         schema_=(str, Field(alias="schema", pattern=f"^{SCHEMA}$", description="Name and version of this format.")),
         run=(RunFacts, Field(description="What made the results.")),
         media=(MediaFacts, Field(description="What the clip is.")),

@@ -27,7 +27,8 @@ LAYERS = (
     {"schema"},
     {"pipeline", "captions", "check", "doctor", "reference"},
     {"terminal"},
-    {"models"},
+    {"job"},
+    {"models", "evaluation"},
     {"cli"},
 )
 SOLE_IMPORTERS = {

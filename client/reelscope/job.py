@@ -1,0 +1,89 @@
+"""What commands that run models share: their options, the folder they write to, the connection to a server."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from reelscope import settings
+from reelscope.errors import UsageError
+from reelscope.terminal import errors
+
+if TYPE_CHECKING:
+    from reelscope.analyzers.base import Analyzer
+    from reelscope.inference import InferenceClient
+
+BiometricsOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-biometrics",
+        help="Judge nobody by face or voice: no age, expression, gaze or vocal emotion; no face is cut out.",
+    ),
+]
+ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(help="HOST:PORT of a Triton server (gRPC); default: the local one, or one for this job."),
+]
+LongestOption = Annotated[float, typer.Option(min=1, help="Longest clip that is accepted, in seconds.")]
+
+
+def writable(folder: Path, name: str) -> Path:
+    """The file of this name in the folder, which is created when missing, once it is known that it can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written to ({error.strerror})") from error
+    if (folder / name).is_dir():
+        raise UsageError(f"{folder / name}: cannot be written (is a folder)")
+    return folder / name
+
+
+@contextlib.contextmanager
+def connected(
+    profile: settings.Profile, url: str | None, analyzers: Sequence[Analyzer], show: Callable[[str, float], None]
+) -> Iterator[InferenceClient | None]:
+    """Connection for one job: to `url`, else to the running local server, else to one started for the job."""
+    from reelscope import embedded, pipeline
+    from reelscope.inference import InferenceClient
+
+    if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        if url is None:
+            running = embedded.running()
+            mismatch = running.lacks(profile) if running else None
+            if running and not mismatch:
+                url = running.grpc_url
+            else:
+                if mismatch:
+                    errors.print(f"the running server is one {mismatch}: starting another for this job", soft_wrap=True)
+                started = stack.enter_context(embedded.EmbeddedServer(profile, on_progress=model_lines(show)))
+                url = started.grpc_url
+                print_failed({name: str(error) for name, error in started.failed.items()})
+                stack.callback(errors.print, "stopping the server")
+        yield stack.enter_context(InferenceClient(url))
+
+
+def print_failed(failed: Mapping[str, str]) -> None:
+    """Name the models that are not served: what needs them will fail, the rest goes on."""
+    for model, reason in failed.items():
+        errors.print(Text.assemble((model, "bold red"), f" is not served: {reason}"), soft_wrap=True)
+
+
+def model_lines(show: Callable[[str, float], None]) -> Callable[[str, str], None]:
+    """A line of the progress bars per model that is loaded."""
+    return lambda model, state: show(f"model {model}", 1.0 if state == "ready" else 0.5)

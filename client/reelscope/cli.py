@@ -18,6 +18,7 @@ from rich.text import Text
 from reelscope import __version__, models, settings
 from reelscope.errors import UsageError
 from reelscope.evaluation import command
+from reelscope.exports import FORMATS, Contents
 from reelscope.job import (
     BiometricsOption,
     LongestOption,
@@ -158,25 +159,39 @@ def check(
         raise typer.Exit(VIOLATED)
 
 
-@app.command()
+@app.command(epilog="\n\n".join(f"**{each.name}**: {each.title} → {each.files}" for each in FORMATS))
 def convert(
     results: Annotated[Path, typer.Argument(help="A results.json.")],
-    to: Annotated[str, typer.Option(help="srt (SubRip) or vtt (WebVTT): captions of what is said.")],
+    to: Annotated[str, typer.Option(help=f"Form to write: {', '.join(each.name for each in FORMATS)}.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File to write; default: captions.srt or .vtt beside RESULTS.")
+        Path | None,
+        typer.Option("-o", "--output", help="File to write, or folder of several files; default: beside RESULTS."),
+    ] = None,
+    clip: Annotated[
+        Path | None, typer.Option(help="otio: the clip that was analysed, for editing programs to find it.")
     ] = None,
 ) -> None:
-    """Write results in another form: captions, from the words of speech_transcription."""
+    """Write results in another form, for players, spreadsheets, editing programs or annotation tools.
+
+    Each file appears complete or not at all. What random weights found says so where the form can, and is left out of
+    captions and chapters.
+    """
     with reported():
-        from reelscope.captions import captions
         from reelscope.results import read, write_text
 
-        if to not in ("srt", "vtt"):
-            raise UsageError(f"--to is srt or vtt, not {to!r}")
-        text, count = captions(read(results), "srt" if to == "srt" else "vtt")
-        file = output or results.with_name(f"captions.{to}")
-        write_text(text, file)
-    console.print(Text.assemble((str(file), "bold"), f"  {counted(count, 'cue')}"), soft_wrap=True)
+        form = next((each for each in FORMATS if each.name == to), None)
+        if form is None:
+            raise UsageError(f"--to is one of {', '.join(each.name for each in FORMATS)}, not {to!r}")
+        if clip and not form.names_clip:
+            raise UsageError(f"--clip is for otio: {to} does not refer to the clip")
+        documents = form.documents(Contents(read(results), clip))
+        folder = output if output and form.is_folder else results.parent
+        for name, document in documents.items():
+            file = output if output and not form.is_folder else folder / name
+            write_text(document.text, file)
+            console.print(
+                Text.assemble((str(file), "bold"), f"  {counted(document.count, document.noun)}"), soft_wrap=True
+            )
 
 
 @app.command()

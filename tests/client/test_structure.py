@@ -25,7 +25,7 @@ LAYERS = (
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker", "rollout"},
     {"schema"},
-    {"pipeline", "captions", "check", "doctor", "reference"},
+    {"pipeline", "exports", "check", "doctor", "reference"},
     {"terminal"},
     {"job"},
     {"models", "evaluation"},

@@ -32,6 +32,28 @@ def encoded(mask: NDArray[np.bool_]) -> CocoMask:
     return CocoMask(size=(mask.shape[0], mask.shape[1]), counts="".join(map(_text, differences)))
 
 
+def decoded(mask: CocoMask) -> NDArray[np.bool_]:
+    """Decode to bool [height, width].
+
+    Raises:
+        ValueError: the counts are no run lengths of a mask of this size.
+    """
+    lengths: list[int] = []
+    number = shift = 0
+    for character in mask.counts:
+        group = ord(character) - 48
+        number |= (group & 31) << shift
+        shift += 5
+        if not group & 32:
+            number -= 1 << shift if group & 16 else 0
+            lengths.append(number + (lengths[-2] if len(lengths) > 2 else 0))
+            number = shift = 0
+    height, width = mask.size
+    if sum(lengths) != height * width:
+        raise ValueError(f"{sum(lengths)} cells in a mask of {height} x {width}")
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
+
+
 def _text(number: int) -> str:
     text = ""
     while True:

@@ -13,6 +13,7 @@ The only package that knows the codec library.
   MAX_SAMPLES.
 """
 
+from reelscope.decode.container import sha256
 from reelscope.decode.decoder import MAX_SAMPLES, MAX_SECONDS, SMALL_LONG_SIDE_PX, UPLOAD_LONG_SIDE_PX, Decoder
 
-__all__ = ["MAX_SAMPLES", "MAX_SECONDS", "SMALL_LONG_SIDE_PX", "UPLOAD_LONG_SIDE_PX", "Decoder"]
+__all__ = ["MAX_SAMPLES", "MAX_SECONDS", "SMALL_LONG_SIDE_PX", "UPLOAD_LONG_SIDE_PX", "Decoder", "sha256"]

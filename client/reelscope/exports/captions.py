@@ -11,12 +11,12 @@ W3C WebVTT; SubRip has no standard, and is written as players read it.
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from reelscope.errors import ResultsError, UsageError
+from reelscope.errors import UsageError
+from reelscope.exports.contents import Contents, Document, Documents, untrained_models
+from reelscope.exports.webvtt import Cue, document, escaped, timestamp, without_arrow
 
 MAX_LINE_CHARS = 42
 MAX_LINES = 2
@@ -31,8 +31,6 @@ WITHOUT_SPACES = frozenset(("ja", "lo", "my", "th", "yue", "zh"))
 """Languages of which Whisper takes every character for a word."""
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
 
-Format = Literal["srt", "vtt"]
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -45,27 +43,36 @@ class Piece:
     """What stands between it and the piece before it, in one line: a space, or nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """Text that is shown for a while."""
+def srt(contents: Contents) -> Documents:
+    """Make captions.srt; it is empty where nothing is said.
 
-    start_seconds: float
-    end_seconds: float
-    lines: tuple[str, ...]
-
-
-def captions(results: Mapping[str, Any], to: Format) -> tuple[str, int]:
-    """The captions of a results file, and how many cues they are; none where nothing is said.
+    SubRip cannot escape: an arrow within the text, which readers take for times, is shortened.
 
     Raises:
         UsageError: the results hold no transcript, or one of random weights.
-        ResultsError: they are not in the form of results.
     """
-    try:
-        cues = cues_of(_utterances(results), results["media"]["duration_s"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ResultsError(f"no captions can be made of these results ({type(error).__name__}: {error})") from error
-    return (_srt if to == "srt" else _vtt)(cues), len(cues)
+    cues = _cues(contents)
+    blocks = (
+        f"{number}\n{timestamp(cue.start_seconds, ',')} --> {timestamp(cue.end_seconds, ',')}\n"
+        + "\n".join(without_arrow(line) for line in cue.lines)
+        + "\n"
+        for number, cue in enumerate(cues, 1)
+    )
+    return {"captions.srt": Document("\n".join(blocks), len(cues), "cue")}
+
+
+def vtt(contents: Contents) -> Documents:
+    """Make captions.vtt; it has no cues where nothing is said.
+
+    Raises:
+        UsageError: the results hold no transcript, or one of random weights.
+    """
+    cues = [Cue(cue.start_seconds, cue.end_seconds, tuple(map(escaped, cue.lines))) for cue in _cues(contents)]
+    return {"captions.vtt": Document(document(cues), len(cues), "cue")}
+
+
+def _cues(contents: Contents) -> list[Cue]:
+    return cues_of(_utterances(contents), contents.media["duration_s"])
 
 
 def cues_of(utterances: Iterable[Sequence[Piece]], duration_seconds: float) -> list[Cue]:
@@ -82,13 +89,11 @@ def cues_of(utterances: Iterable[Sequence[Piece]], duration_seconds: float) -> l
     return cues
 
 
-def _utterances(results: Mapping[str, Any]) -> Iterator[list[Piece]]:
-    found = results["analyzers"].get("speech_transcription")
-    if found is None:
-        raise UsageError("the results hold no transcript: analyze was not asked for speech_transcription")
-    if found["summary"] is None:
-        raise UsageError(f"the results hold no transcript: {found['status']}, {found['message'] or found['reason']}")
-    if found["summary"]["text"] is None:
+def _utterances(contents: Contents) -> Iterator[list[Piece]]:
+    if reason := contents.missing("speech_transcription"):
+        raise UsageError(f"the results hold no transcript: {reason}")
+    found = contents.values["analyzers"]["speech_transcription"]
+    if untrained_models(found):
         raise UsageError("the results hold no transcript: the words come from random weights")
     for segment in found["segments"]:
         joint = "" if segment["data"]["lang"] in WITHOUT_SPACES else " "
@@ -157,32 +162,3 @@ def _split(group: Sequence[Piece]) -> int | None:
 
 def _joined(pieces: Sequence[Piece]) -> str:
     return "".join((piece.joint if number else "") + piece.text for number, piece in enumerate(pieces))
-
-
-def _srt(cues: Sequence[Cue]) -> str:
-    """SubRip cannot escape: an arrow within the text, which readers take for times, is shortened."""
-    blocks = (
-        f"{number}\n{_time(cue.start_seconds, ',')} --> {_time(cue.end_seconds, ',')}\n"
-        + "\n".join(line.replace("-->", "->") for line in cue.lines)
-        + "\n"
-        for number, cue in enumerate(cues, 1)
-    )
-    return "\n".join(blocks)
-
-
-def _vtt(cues: Sequence[Cue]) -> str:
-    """`-->` would end a cue's text, & and < begin what is no text: all are written as references."""
-    blocks = (
-        f"{_time(cue.start_seconds, '.')} --> {_time(cue.end_seconds, '.')}\n"
-        + "\n".join(html.escape(line, quote=False) for line in cue.lines)
-        + "\n"
-        for cue in cues
-    )
-    return "\n".join(("WEBVTT\n", *blocks))
-
-
-def _time(seconds: float, decimal_mark: str) -> str:
-    """Hours, minutes, seconds and milliseconds."""
-    milliseconds = round(1000 * seconds)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{decimal_mark}{rest % 1000:03}"

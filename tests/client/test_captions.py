@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import html
+import io
 import itertools
 import json
 import re
 
+import av
 import numpy as np
 import pytest
+import webvtt
 from envelope import written
 from speaking import heard
 from typer.testing import CliRunner
 
-from reelscope import captions, cli, results
+from reelscope import cli, results
 from reelscope.analyzers import speech_transcription
 from reelscope.errors import ResultsError, UsageError
+from reelscope.exports import FORMATS, Contents
 
 TIME = r"(\d\d):(\d\d):(\d\d)[.,](\d\d\d)"
 
@@ -25,6 +29,13 @@ def transcript(words, seconds=None, utterances=None, **options):
     seconds = seconds or (words[-1][2] + 1 if words else 5.0)
     said = heard(words, seconds, utterances=utterances, **options)
     return written(speech_transcription.ANALYZER, speech_transcription.analyze(said, None), said, seconds)
+
+
+def captions(values, to):
+    """The file's text, and how many cues it is said to have."""
+    form = next(form for form in FORMATS if form.name == to)
+    document = form.documents(Contents(values))[f"captions.{to}"]
+    return document.text, document.count
 
 
 def parse(text, to):
@@ -49,7 +60,7 @@ def parse(text, to):
 
 
 def converted(values, to="vtt"):
-    text, count = captions.captions(values, to)
+    text, count = captions(values, to)
     cues = parse(text, to)
     assert len(cues) == count
     return cues
@@ -95,12 +106,20 @@ def test_literal_files():
     values = transcript(
         [("Look", 0.5, 0.7), ("at", 0.7, 0.8), ("R&D", 0.8, 1.0), ("<b>", 1.0, 1.4), ("-->", 61.0, 63.6)]
     )
-    assert captions.captions(values, "vtt")[0] == (
+    assert captions(values, "vtt")[0] == (
         "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\nLook at R&amp;D &lt;b&gt;\n\n00:01:01.000 --> 00:01:03.600\n--&gt;\n"
     )
-    assert captions.captions(values, "srt")[0] == (
+    assert captions(values, "srt")[0] == (
         "1\n00:00:00,500 --> 00:00:01,500\nLook at R&D <b>\n\n2\n00:01:01,000 --> 00:01:03,600\n->\n"
     )
+
+
+def test_no_arrow_is_left_to_be_taken_for_times():
+    values = transcript([(word, k, k + 0.5) for k, word in enumerate(("-->", "--->", "<----->"))])
+    for to in ("srt", "vtt"):
+        text, count = captions(values, to)
+        assert text.count("-->") == count == 1
+    assert "-> -> <->" in captions(values, "srt")[0].replace("\n", " ")
 
 
 def test_two_lines_are_about_even():
@@ -181,23 +200,46 @@ def spoiled(values, change):
 )
 def test_what_holds_no_transcript(change, said):
     with pytest.raises(UsageError, match=said):
-        captions.captions(spoiled(transcript([("Hi", 1.0, 1.2)]), change), "srt")
+        captions(spoiled(transcript([("Hi", 1.0, 1.2)]), change), "srt")
 
 
 def test_random_words_are_no_captions():
     with pytest.raises(UsageError, match="random weights"):
-        captions.captions(transcript([("Hi", 1.0, 1.2)], trained=False), "vtt")
+        captions(transcript([("Hi", 1.0, 1.2)], trained=False), "vtt")
 
 
 def test_results_of_another_form_are_named():
     values = transcript([("Hi", 1.0, 1.2)])
     del values["analyzers"]["speech_transcription"]["segments"][0]["data"]["words"]
     with pytest.raises(ResultsError, match="words"):
-        captions.captions(values, "vtt")
+        captions(values, "vtt")
 
 
 def run(*arguments):
     return CliRunner().invoke(cli.app, ["convert", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("to", ["srt", "vtt"])
+def test_others_read_the_same(to):
+    """webvtt-py, which also reads SubRip, and FFmpeg, as players have it."""
+    nasty = ["Ça", "va?", "<i>R&D</i>", "😀", '"שלום"', "=1+1", "{x}"]
+    words = [(word, 1 + 0.7 * k, 1.5 + 0.7 * k) for k, word in enumerate(nasty)]
+    late = [(word, 9 * 3600 + k, 9 * 3600 + k + 0.25) for k, word in enumerate(("late", "-->", "1"))]
+    values = transcript(words + late, utterances=[0] * len(words) + [1] * len(late))
+    text, count = captions(values, to)
+    cues = parse(text, to)
+    assert count == len(cues) > 2
+    read = webvtt.from_string(text, strict=True) if to == "vtt" else webvtt.from_buffer(io.StringIO(text), format="srt")
+    with av.open(io.BytesIO(text.encode()), format="webvtt" if to == "vtt" else "srt") as container:
+        packets = [packet for packet in container.demux() if packet.size]
+    for (start, end, lines), caption, packet in zip(cues, read, packets, strict=True):
+        times = [time.in_milliseconds() / 1000 for time in (caption.start_time, caption.end_time)]
+        assert times == pytest.approx([start, end], abs=0.001)
+        begin = float(packet.pts * packet.time_base)
+        assert (begin, begin + float(packet.duration * packet.time_base)) == pytest.approx((start, end), abs=0.001)
+        written_lines = [html.escape(line, quote=False) for line in lines] if to == "vtt" else lines
+        assert bytes(packet).decode().split("\n") == written_lines
+        assert caption.lines == written_lines
 
 
 def test_the_command(tmp_path):
@@ -216,7 +258,7 @@ def test_what_the_command_refuses(tmp_path):
     assert run(file, "--to", "srt").exit_code == 2, "missing"
     results.write(transcript([("Hi", 1.0, 1.2)]), file)
     done = run(file, "--to", "doc")
-    assert (done.exit_code, "--to is srt or vtt" in done.stderr) == (2, True)
+    assert (done.exit_code, "--to is one of srt, vtt" in done.stderr) == (2, True)
     assert run(file, "--to", "srt", "-o", tmp_path).exit_code == 2, "a folder"
     values = json.loads(file.read_text("utf-8"))
     values["analyzers"] = {}

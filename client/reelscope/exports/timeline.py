@@ -1,8 +1,8 @@
 """A timeline for editing programs: OpenTimelineIO, the clip cut at its shots, with markers.
 
 Conventions: one video track of the shots, one audio track where there is sound, markers on the timeline. Times are
-whole frames at the clip's rate (see `frames`); of a clip of variable frame rate (`vfr` in the timeline's metadata) every
-time is the nearest of them. Times in seconds stand in the markers' metadata, under `reelscope`.
+whole frames at the clip's rate (see `frames`); of a clip of variable frame rate (`vfr` in the timeline's metadata)
+every time is the nearest of them. Times in seconds stand in the markers' metadata, under `reelscope`.
 
 Without the clip's file the media is missing, and editing programs ask for it by its name, the start of its SHA-256.
 Markers of random weights say so in their names.

@@ -137,6 +137,7 @@ def test_segments_are_read_back():
         assert row["score"] == (None if each["score"] is None else str(each["score"]))
         assert row["track_id"] is None
         assert json.loads(row["data_json"]) == each["data"]
+        assert "\n" not in row["data_json"]
 
 
 def test_tables_are_rfc_4180():

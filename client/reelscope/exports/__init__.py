@@ -67,7 +67,7 @@ FORMATS = (
     ),
     Format(
         name="csv",
-        title="segments, curves, and what to make of each analyzer, RFC 4180",
+        title="segments, curves, and a row per analyzer, RFC 4180",
         files="segments.csv, analyzers.csv, series/ANALYZER.csv",
         is_folder=True,
         writer="tables:write",

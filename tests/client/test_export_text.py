@@ -13,8 +13,9 @@ from envelope import written
 from exporting import NASTY, NINE_HOURS, SKIPPED, export, file, nasty, result, segment
 from feeding import cut, embedded
 
-from reelscope.analyzers import scene_segmentation
+from reelscope.analyzers import scene_segmentation, temporal_flow
 from reelscope.errors import ResultsError, UsageError
+from reelscope.exports.chapters import PHASES
 
 
 def cues(document):
@@ -28,7 +29,8 @@ def cues(document):
 def phases(**options):
     labels = ("hook", "build", "climax", "resolution", "cta")
     edges = [0.0, 3.0, 5.5, 7.25, 9.0, 10.0]
-    found = [segment(k, *edges[k : k + 2], label) for k, label in enumerate(labels)]
+    names = ("a cake <b>\nrises</b>", None, "", None, None)
+    found = [segment(k, *edges[k : k + 2], labels[k], data={"name": names[k]}) for k in range(5)]
     return result([*found, segment(9, 4.0, 4.1, "peak", kind="event")], **options)
 
 
@@ -56,12 +58,17 @@ def chapters(*parts, shots=(0.0, 4.0, 10.0)):
 
 def test_chapters_are_phases_in_words():
     assert chapters({"temporal_flow": phases()}, scenes()) == [
-        (0.0, 3.0, "Hook"),
+        (0.0, 3.0, "Hook: a cake &lt;b&gt; rises&lt;/b&gt;"),
         (3.0, 5.5, "Build-up"),
         (5.5, 7.25, "Climax"),
         (7.25, 9.0, "Resolution"),
         (9.0, 10.0, "Call to action"),
     ]
+
+
+def test_every_phase_has_a_title():
+    declared = {name for labels in temporal_flow.ANALYZER.labels for name in labels.names}
+    assert declared == set(PHASES)
 
 
 @pytest.mark.parametrize("flow", [{}, {"temporal_flow": result()}, {"temporal_flow": phases(trained=False)}])

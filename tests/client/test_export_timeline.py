@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 import opentimelineio as otio
 import pytest
 from exporting import NASTY, NINE_HOURS, SECONDS, SKIPPED, export, file, nasty, result, segment
 
+from reelscope.analyzers import ANALYZERS
 from reelscope.errors import UsageError
 from reelscope.exports.frames import frame_rate
+from reelscope.exports.timeline import MARKS
+from reelscope.results import wire_name
 
 
 def timeline(values, clip=None):
@@ -97,6 +102,18 @@ def test_markers():
     (guess,) = by_analyzer["speech_transcription"]
     assert guess.name == "random weights: McN"
     assert list(guess.metadata["reelscope"]["untrained_models"]) == ["some_model"]
+
+
+def test_what_is_marked_is_what_analyzers_declare():
+    registered = {analyzer.name: analyzer for analyzer in ANALYZERS}
+    for name, mark in MARKS.items():
+        if name not in registered:
+            continue
+        declared = {label for labels in registered[name].labels for label in labels.names}
+        assert (mark.labels or set()) <= declared, name
+        for kind in get_args(registered[name].data) or (registered[name].data,):
+            data = {wire_name(field.name): "said" for field in fields(kind)}
+            assert mark.title({"label": "said", "data": data}) == "said", name
 
 
 def test_the_clip_is_referred_to_by_its_url(tmp_path):

@@ -42,7 +42,7 @@ def write(contents: Contents) -> Documents:
 
 def _phases(contents: Contents) -> list[Cue]:
     segments = _trusted(contents, "temporal_flow")
-    return [_cue(segment, PHASES[segment["label"]]) for segment in segments if segment["label"] in PHASES]
+    return [_cue(segment, _phase_title(segment)) for segment in segments if segment["label"] in PHASES]
 
 
 def _scenes(contents: Contents) -> list[Cue]:
@@ -58,6 +58,10 @@ def _trusted(contents: Contents, name: str) -> Sequence[Any]:
     result = contents.values["analyzers"][name]
     segments: Sequence[Any] = () if untrained_models(result) else result["segments"]
     return segments
+
+
+def _phase_title(segment: Any) -> str:
+    return ": ".join(filter(None, (PHASES[segment["label"]], segment["data"]["name"])))
 
 
 def _scene_title(segment: Any, numbers: dict[str, int]) -> str:

@@ -90,7 +90,7 @@ def misfits(results: Values, file: str = "") -> list[Violation]:
 
 def check(results: Values) -> list[Violation]:
     """Check I1-I6 and I9; an empty list is a pass. A file that breaks I1 is not checked for the others."""
-    rules = (_times, _scores, _reasons, _shots, _ids, _coherence)
+    rules = (_times, _scores, _reasons, _shots, _ids, _coherence, _cross)
     found = misfits(results)
     if not any(violation.invariant == "I1" for violation in found):
         found += [violation for rule in rules for violation in rule(results)]
@@ -151,13 +151,15 @@ def _box_series(segment: Values) -> Values:
 
 
 def _references(results: Values) -> Iterator[tuple[str, str, str | None]]:
-    """Where an id stands, and whether it is one of a track, a shot or a segment."""
+    """Where an id stands, and whether it is one of a track, a shot, a segment, or a segment of a certain analyzer."""
     for where, segment in _segments(results):
         data = segment["data"] if isinstance(segment["data"], dict) else {}
         yield where, "track", segment["track_id"]
         yield f"{where}.returns_to", "segment", data.get("returns_to")
         yield from ((f"{where}.shot_ids", "shot", shot) for shot in data.get("shot_ids", ()))
         yield from ((f"{where}.evidence_ids", "segment", segment) for segment in data.get("evidence_ids", ()))
+        for each in data.get("evidence", ()):
+            yield f"{where}.evidence", f"segment of {each['analyzer']}", each["id"]
     for name, analyzer in results["analyzers"].items():
         yield f"{name}.summary.worst_segment", "segment", (analyzer["summary"] or {}).get("worst_segment")
     flow = results["analyzers"].get("temporal_flow", {}).get("summary") or {"climax_evidence_ids": (), "cta": None}
@@ -265,8 +267,10 @@ def _ids(results: Values) -> Iterator[Violation]:
     for kind, ids in known.items():
         if len(ids) != len(set(ids)):
             yield Violation("I6", kind, "ids are not unique")
+    for name, analyzer in results["analyzers"].items():
+        known[f"segment of {name}"] = [segment["id"] for segment in analyzer["segments"]]
     for where, kind, identifier in _references(results):
-        if identifier is not None and identifier not in known[kind]:
+        if identifier is not None and identifier not in known.get(kind, ()):
             yield Violation("I6", where, f"no {kind} {identifier}")
 
 
@@ -364,6 +368,18 @@ def _is_in_speech(word: Values, spans: list[list[float]] | None) -> bool:
         else:
             merged.append([start, end])
     return any(start <= word["start"] <= word["end"] <= end for start, end in merged)
+
+
+def _cross(results: Values) -> Iterator[Violation]:
+    """Control of false discoveries makes p no smaller; what was missing is told alike in both places."""
+    name = "cross_analyzer_intelligence"
+    found = results["analyzers"].get(name, {})
+    summary = found.get("summary") or {}
+    for number, pair in enumerate(summary.get("correlations") or ()):
+        if pair["q"] < pair["p"]:
+            yield Violation("I3", f"{name}.summary.correlations[{number}]", f"p {pair['p']}, q {pair['q']}")
+    if summary and summary["missing_inputs"] != found["inputs"]["missing_inputs"]:
+        yield Violation("I9", f"{name}.summary.missing_inputs", "not those of its inputs")
 
 
 def _comparable(values: Values) -> dict[str, Any]:

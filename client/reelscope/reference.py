@@ -240,7 +240,9 @@ def _reads(analyzer: Analyzer) -> str:
     required = dict.fromkeys(map(_origin, analyzer.requires))
     used = [origin for origin in dict.fromkeys(map(_origin, analyzer.uses)) if origin not in required]
     parts = [", ".join(required), f"if there, {', '.join(used)}" if used else ""]
-    parts.append(f"findings of {', '.join(analyzer.consults)}" if analyzer.consults else "")
+    others = {other.name for other in ANALYZERS} - {analyzer.name}
+    told = "all others" if others == set(analyzer.consults) else ", ".join(analyzer.consults)
+    parts.append(f"findings of {told}" if told else "")
     return "; ".join(filter(None, parts))
 
 

@@ -73,6 +73,7 @@ _WIRE_NAMES = {
     "frame_rate_average": "fps_avg",
     "grade_change_count": "n_grade_changes",
     "head_yaw_pitch_roll_degrees": "head_ypr",
+    "independent_count": "n",
     "inlier_ratio": "inliers",
     "integrated_lufs": "lufs_i",
     "is_contact": "contact",

@@ -3,8 +3,8 @@
 Exits with 1 when model-free truth is missed: every shot boundary to the frame, the flash as no cut, the palette card to
 dE00 <= 2 and shares +-0.02, the camera of every shot (pan and tilt +-5 % or +-0.5 % of the side per second, zoom
 +-0.01, roll +-0.5 degrees per second), overlaid text, and the call to action among it, to the letter and +-0.25 s, the
-music's tempo +-1 BPM, its beats (F >= 0.9 at +-70 ms) and key, every sentence +-0.1 s, every pause +-0.15 s. What needs
-trained weights is shown, and judged only when the results had them.
+music's tempo +-1 BPM, its beats (F >= 0.9 at +-70 ms) and key, the share of cuts on beats, every sentence +-0.1 s,
+every pause +-0.15 s. What needs trained weights is shown, and judged only when the results had them.
 """
 
 from __future__ import annotations
@@ -198,6 +198,15 @@ def _music(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
     yield Row("beats", f"{len(true['beats_seconds'])} of them", f"{len(beats)}, F {f:.2f}", f >= MIN_BEAT_F)
 
 
+def _rhythm(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    """How many boundaries between shots lie on a beat."""
+    cuts = [shot["start_seconds"] for shot in truth["shots"][1:]]
+    beats = truth["music"]["beats_seconds"]
+    true = sum(any(abs(cut - beat) <= MAX_BEAT_ERROR_SECONDS for beat in beats) for cut in cuts) / len(cuts)
+    found = results["analyzers"]["cross_analyzer_intelligence"]["summary"]["cut_beat_sync"]
+    yield Row("cuts on beats", f"{true:.0%}", "none" if found is None else f"{found:.0%}", found == true)
+
+
 def _speech(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
     """Sentences by the speech mask, pauses between them by speech_flow; the words need trained weights."""
     heard = results["analyzers"]["speech_transcription"]["summary"]["speech_spans_s"] or ()
@@ -243,6 +252,7 @@ FACTS: dict[Callable[[dict[str, Any], dict[str, Any]], Iterable[Row]], tuple[str
     _calls_to_action: ("text_overlay",),
     _objects: ("object_detection",),
     _music: ("audio_analysis",),
+    _rhythm: ("cross_analyzer_intelligence",),
     _speech: ("speech_transcription", "speech_flow"),
 }
 """What is compared, and the analyzers that tell it."""

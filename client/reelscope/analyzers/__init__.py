@@ -10,6 +10,7 @@ from reelscope.analyzers import (
     color_analysis,
     composition_analysis,
     content_quality,
+    cross_analyzer_intelligence,
     cut_analysis,
     eye_tracking,
     face_emotion,
@@ -51,4 +52,5 @@ ANALYZERS: tuple[Analyzer, ...] = (
     visual_effects.ANALYZER,
     product_detection.ANALYZER,
     composition_analysis.ANALYZER,
+    cross_analyzer_intelligence.ANALYZER,
 )

@@ -21,6 +21,7 @@ import jsonschema
 from skimage.color import deltaE_ciede2000
 
 from reelscope.analyzers import ANALYZERS
+from reelscope.analyzers.flow_phases import PHASES
 from reelscope.schema import json_schema
 
 Values = Mapping[str, Any]
@@ -310,14 +311,20 @@ def _coherence(results: Values) -> Iterator[Violation]:
 
 
 def _phases(results: Values) -> Iterator[Violation]:
-    """The phases partition the clip where its climax is known."""
+    """The phases come in order; where the climax is known they partition the clip, and the one of its name holds it."""
     flow = results["analyzers"].get("temporal_flow", {})
     phases = flow.get("segments") or ()
-    if phases and flow["summary"]["climax_s"] is not None:
+    order = [PHASES.index(phase["label"]) for phase in phases]
+    if order != sorted(set(order)):
+        yield Violation("I9", "temporal_flow", "its phases are out of order")
+    if phases and (climax := flow["summary"]["climax_s"]) is not None:
         edges = [0.0, *(phase["end"] for phase in phases)]
         starts = [*(phase["start"] for phase in phases), results["media"]["duration_s"]]
         if any(abs(start - edge) > TIME_TOLERANCE_SECONDS for start, edge in zip(starts, edges, strict=True)):
             yield Violation("I9", "temporal_flow", "its phases do not partition the clip")
+        for phase in phases:
+            if phase["label"] == "climax" and not phase["start"] <= climax <= phase["end"]:
+                yield Violation("I9", "temporal_flow", f"its climax at {climax} s is outside the phase of that name")
 
 
 def _faces(results: Values) -> Iterator[Violation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ import speaking
 from feeding import cut, measure
 
 import clips
-from reelscope.analyzers import temporal_flow
+from reelscope import pipeline, results, settings
+from reelscope.analyzers import audio_analysis, cut_analysis, temporal_flow, visual_effects
 from reelscope.analyzers.base import Finding, Segment, Series, numbered
 from reelscope.analyzers.flow_phases import change_points, phases
 from reelscope.check import check
@@ -40,15 +42,15 @@ def effects(seconds=SECONDS, picture=None):
 
 
 def loudness(level=-30.0, burst=None):
-    """Finding of audio_analysis: one loudness throughout, and a burst with its onset."""
-    values = np.full(100, level)
+    """Finding of audio_analysis: one loudness with a tone's ripple, null at the ends, and a burst with its onset."""
+    values = level + 0.01 * np.sin(np.arange(100))
     segments = []
     if burst is not None:
         values[round(10 * burst) : round(10 * burst) + 4] = -10.0
         segments = [span(burst, burst + 0.01, "onset"), span(1.0, 1.01, "beat")]
     return Finding(
         segments=numbered("audio_analysis", segments),
-        series=Series(hop_seconds=0.1, columns={"lufs_m": tuple(values.tolist())}),
+        series=Series(hop_seconds=0.1, columns={"lufs_m": (None, None, *values[2:-1].tolist(), None)}),
         summary=None,
     )
 
@@ -60,8 +62,11 @@ def span(start, end, label, **data):
 
 
 def text(*lines):
-    """Finding of text_overlay: start, end, label and text of lines."""
-    segments = [span(start, end, label, text=words) for start, end, label, words in lines]
+    """Finding of text_overlay: start, end, label and text of lines, each below the one before."""
+    segments = [
+        span(start, end, label, text=words, quad=(0.1, row / 10, 0.9, row / 10, 0.9, row / 10, 0.1, row / 10))
+        for row, (start, end, label, words) in enumerate(lines, 1)
+    ]
     first = min((start for start, *_ in lines), default=None)
     return Finding(segments=numbered("text_overlay", segments), summary=SimpleNamespace(first_text_seconds=first))
 
@@ -102,13 +107,52 @@ def test_climax_at_flash_and_burst(flashing, is_heard):
     assert len(shots.shots) == 1
     findings = {"audio_analysis": loudness(burst=7.0)} if is_heard else {}
     found = told(shots, frames, **findings)
-    assert found.summary.climax_seconds == pytest.approx(7.0, abs=1.0)
+    assert found.summary.climax_seconds == pytest.approx(7.0, abs=0.2)
     assert found.summary.climax_evidence_ids == (("audio_analysis:2",) if is_heard else ())
     (climax,) = [segment for segment in found.segments if segment.label == "climax"]
     assert climax.start_seconds <= 7.0 < climax.end_seconds
     assert climax.data.intensity > max(s.data.intensity for s in found.segments if s.label != "climax")
     assert ("audio_analysis:2" in climax.data.evidence_ids) == is_heard
     assert "audio_analysis:1" not in {i for s in found.segments for i in s.data.evidence_ids}, "a beat is no evidence"
+
+
+@pytest.mark.parametrize("seconds", [10.0, 600.0])
+def test_the_greater_of_two_flashes_is_the_climax(seconds):
+    """However long the clip is, and however much either stands out of its stillness."""
+    frames = effects(1.0)
+    count = round(30 * seconds)
+    change = np.zeros(count, np.float32)
+    for share, size in ((0.2, 40), (0.7, 150)):
+        change[round(share * count) :][:2] = size
+    frames = replace(frames, times_seconds=np.arange(count) / 30, duration_seconds=seconds, change=change)
+    assert told(cut(0.0, seconds), frames).summary.climax_seconds == pytest.approx(0.7 * seconds, abs=0.2)
+
+
+def test_loudness_is_unknown_where_no_window_is_centred():
+    """Next to the ends; in between nothing measured is silence. Where all is equal, the ends do not differ."""
+    found = told(cut(0.0, 10.0), audio_analysis=loudness())
+    column = found.series.columns["lufs_m"]
+    assert [number for number, value in enumerate(column) if value is None] == [0, 1, 99]
+    silent = Finding(segments=(), summary=None, series=Series(hop_seconds=0.1, columns={"lufs_m": (None,) * 100}))
+    found = told(cut(0.0, 10.0), audio_analysis=silent)
+    assert set(found.series.columns["lufs_m"][4:-4]) == {-70.0}
+    assert found.summary.climax_seconds is None
+    short = Finding(segments=(), summary=None, series=Series(hop_seconds=0.1, columns={"lufs_m": (None,) * 3}))
+    # A long clip's curve has fewer points; its last ones may be unknown for longer.
+    long = Series(hop_seconds=0.3, columns={"lufs_m": (None, *[-20.0] * 32, None)})
+    found = told(cut(0.0, 10.0), audio_analysis=Finding(segments=(), summary=None, series=long))
+    assert {value for value in found.series.columns["lufs_m"] if value is not None} == {-20.0}
+    assert found.summary.climax_seconds is None
+    assert "lufs_m" not in told(cut(0.0, 0.3), effects(0.3), audio_analysis=short).series.columns
+
+
+def test_rows_of_one_call_are_told_together():
+    rows = ((2.0, 4.0, "cta", "FOLLOW"), (8.6, 10.0, "cta", "LINK IN"), (8.4, 10.0, "cta", "BIO"))
+    found = text(*rows)
+    cta = told(cut(0.0, 10.0), text_overlay=found).summary.cta
+    assert (cta.start_seconds, cta.text) == (8.4, "LINK IN BIO")
+    said = {segment.id: segment.data.text for segment in found.segments}
+    assert [said[identifier] for identifier in cta.evidence_ids] == ["LINK IN", "BIO"]
 
 
 def test_call_to_action():
@@ -152,6 +196,19 @@ def test_phases_are_in_order_and_partition_the_clip(climax, cta, changes):
         assert found[-1].end_seconds == 10.0
         (holding,) = [phase.name for phase in found if phase.start_seconds <= climax < phase.end_seconds]
         assert holding == ("hook" if climax == 1.0 else "cta" if climax == 9.0 and cta == 8.0 else "climax")
+
+
+def test_phases_begin_where_shots_do_and_are_no_leftovers():
+    def edges(changes, cuts, climax, cta=None):
+        return [(phase.name, phase.start_seconds) for phase in phases(12.0, changes, cuts, climax, cta)]
+
+    assert edges((6.0, 8.0), (5.8, 8.3), 7.0) == [("hook", 0.0), ("build", 3.0), ("climax", 5.8), ("resolution", 8.0)]
+    # A change right behind the hook's end, one right before the call to action.
+    assert edges((3.5, 6.0, 8.0), (3.4,), 4.0, 8.3) == [
+        *(("hook", 0.0), ("climax", 3.4)),
+        *(("resolution", 6.0), ("cta", 8.3)),
+    ]
+    assert edges((3.5, 8.0), (3.4,), 4.0, 8.3) == [("hook", 0.0), ("climax", 3.4), ("cta", 8.3)]
 
 
 def test_change_points_are_where_the_level_changes():
@@ -271,3 +328,42 @@ def test_every_input_can_be_missing(flashing):
     assert {violation.invariant for violation in check(dangling)} == {"I6"}
     dangling["analyzers"]["temporal_flow"]["segments"].pop()
     assert {violation.invariant for violation in check(dangling)} == {"I6", "I9"}
+
+
+def test_order_and_climax_of_the_phases_are_checked(flashing):
+    shots, frames = flashing
+    values = envelope.written(temporal_flow.ANALYZER, told(shots, frames), shots, SECONDS)
+    flow = values["analyzers"]["temporal_flow"]
+    assert check(values) == []
+    labels = [segment["label"] for segment in flow["segments"]]
+    assert labels == ["hook", "build", "climax", "resolution"]
+    flow["segments"][0]["label"] = "resolution"
+    assert [violation.message for violation in check(values)] == ["its phases are out of order"]
+    flow["segments"][0]["label"] = "hook"
+    flow["summary"]["climax_s"] = 1.0
+    assert [violation.invariant for violation in check(values)] == ["I9"]
+    flow["summary"]["climax_s"] = 7.0
+    flow["summary"]["climax_evidence_ids"] = ["cut_analysis:1"]
+    assert [violation.invariant for violation in check(values)] == ["I6"]
+
+
+def test_a_pipeline_without_one_of_the_consulted_names_it(tmp_path):
+    """Also without sound: what was skipped, and what was not asked for, is missing, and the rest is told."""
+    clip = clips.write(tmp_path / "silent.mp4", clips.shots((60, 90), 120, height=96, width=54))
+
+    def alone(shots, effects, findings):
+        return temporal_flow.analyze(shots, effects, None, None, None, findings)
+
+    flow = replace(temporal_flow.ANALYZER, uses=(), analyze=alone)
+    consulted = {each.name: each for each in (visual_effects.ANALYZER, cut_analysis.ANALYZER, audio_analysis.ANALYZER)}
+    never = {name for name in flow.consults if name not in ("visual_effects", "cut_analysis")}
+    for left_out in (None, *consulted):
+        analyzers = (flow, *(each for name, each in consulted.items() if name != left_out))
+        found = pipeline.analyze(clip, analyzers=analyzers, profile=settings.profile("cpu"), client=None)
+        told_of = found.analyzers["temporal_flow"]
+        assert told_of.status == "ok"
+        assert set(told_of.inputs.missing_inputs) == never | {left_out} - {None}
+        values = json.loads(json.dumps(results.to_json(found, analyzers), allow_nan=False))
+        assert check(values) == []
+        named = {i.partition(":")[0] for s in told_of.segments for i in s.data.evidence_ids}
+        assert named == ({"cut_analysis"} if left_out != "cut_analysis" else set())

@@ -50,6 +50,8 @@ def test_robust_z():
         min(10 / 1.5, MAX_DEVIATION)
     )  # half of its standard deviation of 3
     assert robust_z(np.array([*[0.0, 1.0] * 50, 1000.0])).max() == MAX_DEVIATION
+    assert robust_z(np.array([*[0.0, 1.0] * 50, 1000.0]), limit=math.inf).max() > 10
+    assert robust_z(np.array([0.0] * 9 + [0.1]), least=1.0).max() == pytest.approx(0.1)
     assert robust_z(np.full(5, 7.0)).tolist() == [0.0] * 5
     assert np.isnan(robust_z(np.full(5, math.nan))).all()
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from reelscope.analyzers.base import Findings
 from reelscope.analyzers.flow_curves import Curves
 from reelscope.analyzers.timeline import CELL_SECONDS
@@ -104,7 +102,7 @@ def components(first: FirstTimes, shots: Shots, curves: Curves, duration_seconds
     return HookComponents(
         **soon,
         cuts=min(1.0, _cut_count(shots, HOOK_WINDOWS_SECONDS[0]) / CUTS_IN_FULL),
-        intensity=None if opening is None or np.ptp(curves.intensity) < 1e-9 else float((rest < opening).mean()),
+        intensity=None if opening is None or curves.is_flat else float((rest < opening).mean()),
     )
 
 

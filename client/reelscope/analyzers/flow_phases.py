@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import ruptures
@@ -17,7 +17,7 @@ import ruptures
 from reelscope.analyzers.timeline import CELL_SECONDS, Curve
 
 STEP_SECONDS = 0.5
-"""Spacing of the means that change points are looked for in."""
+"""Spacing of the means that change points are looked for in; a shot that begins within half of it begins the change."""
 MIN_PHASE_SECONDS = 1.0
 PENALTY_FACTOR = 2.0
 """Cost of a change point: this times the noise's variance times the logarithm of the count (as the Bayesian information
@@ -28,6 +28,8 @@ MIN_HOOK_SECONDS, MAX_HOOK_SECONDS = 1.5, 6.0
 """... within these, or at HOOK_SECONDS where there is none; and after a third of the clip at the latest."""
 
 PhaseName = Literal["hook", "build", "climax", "resolution", "cta"]
+PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
+"""In order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +53,11 @@ def change_points(intensity: Curve) -> list[float]:
     variance = (1.4826 * float(np.median(differences))) ** 2 / 2
     penalty = PENALTY_FACTOR * max(variance, 1e-9) * math.log(len(steps))
     search = ruptures.KernelCPD(kernel="linear", min_size=min_size).fit(np.array(steps)[:, None])
-    return [STEP_SECONDS * step for step in search.predict(pen=penalty)[:-1]]
+    return [STEP_SECONDS * float(step) for step in search.predict(pen=penalty)[:-1]]
 
 
-def climax(intensity: Curve) -> float | None:
-    """Time of the greatest intensity; None where it never changes."""
-    if np.ptp(intensity) < 1e-9:
-        return None
+def climax(intensity: Curve) -> float:
+    """Time of the greatest intensity."""
     return (int(np.argmax(intensity)) + 0.5) * CELL_SECONDS
 
 
@@ -79,11 +79,12 @@ def phases(
         duration_seconds: of the clip.
         changes: of `change_points`.
         cuts_seconds: where shots begin.
-        climax_seconds: of `climax`.
+        climax_seconds: of `climax`; None where the intensity never changes.
         cta_seconds: when the call to action comes; None without one.
     """
     if duration_seconds < 3 * MIN_PHASE_SECONDS:
         return ()
+    changes = [_at_cut(change, cuts_seconds) for change in changes]
     hook_end = _hook_end(duration_seconds, [*changes, *cuts_seconds])
     end = duration_seconds
     if cta_seconds is not None and cta_seconds > max(duration_seconds / 2, hook_end):
@@ -95,10 +96,12 @@ def phases(
         elif climax_seconds >= end:
             edges += [("build", hook_end)]
         else:
-            inside = [time for time in changes if hook_end < time < end]
-            start = max((time for time in inside if time <= climax_seconds), default=hook_end)
-            edges += [("build", hook_end), ("climax", start)]
-            edges += [("resolution", min((time for time in inside if time > climax_seconds), default=end))]
+            # What is shorter than a phase belongs to the climax: no build or resolution is a leftover.
+            latest = min(climax_seconds, end - STEP_SECONDS)
+            before = [time for time in changes if hook_end + MIN_PHASE_SECONDS <= time <= latest]
+            after = [time for time in changes if climax_seconds < time <= end - MIN_PHASE_SECONDS]
+            edges += [("build", hook_end), ("climax", max(before, default=hook_end))]
+            edges += [("resolution", min(after, default=end))]
     edges += [("cta", end)]
     ends = [start for _, start in edges[1:]] + [duration_seconds]
     found = [
@@ -109,6 +112,12 @@ def phases(
     if climax_seconds is None:
         found[0] = Phase(name="hook", start_seconds=0.0, end_seconds=hook_end)
     return tuple(found)
+
+
+def _at_cut(change: float, cuts_seconds: Sequence[float]) -> float:
+    """The change, or the cut next to it: the change is known to half a step."""
+    nearest = min(cuts_seconds, key=lambda cut: abs(cut - change), default=change)
+    return nearest if abs(nearest - change) <= STEP_SECONDS / 2 else change
 
 
 def _hook_end(duration_seconds: float, candidates: Sequence[float]) -> float:

@@ -30,6 +30,8 @@ MAX_EVIDENCE, MAX_EVIDENCE_PER_ANALYZER = 6, 2
 """Segments that a phase names; the most intense moments first."""
 SSIM_CONSTANTS = (0.01**2, 0.03**2)
 """Of Wang et al. (2004), for values of 0-1."""
+SAME_CALL_SECONDS = 0.5
+"""Rows of text that come together are one call to action; when each comes is known to 0.2 s."""
 _CONSULTED = (
     "text_overlay",
     "visual_effects",
@@ -66,11 +68,11 @@ class CallToActionMoment:
     start_seconds: float | None
     """When it comes; null where the source knows no time."""
     text: str
-    """Its words."""
+    """Its words; of several rows that come together all, from the top."""
     source: Literal["text", "speech", "understanding"]
     """Whether it is read, heard, or told by the model that watched."""
     evidence_ids: tuple[str, ...]
-    """The segment that says it; empty where none does."""
+    """The segments that say it; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ def analyze(
     """Tell the clip's phases and rate its opening."""
     duration = effects.duration_seconds
     curves = flow_curves.curves(shots, effects, activity, acoustics, findings)
-    climax = flow_phases.climax(curves.intensity) if effects.sample_count > 1 else None
+    climax = None if curves.is_flat else flow_phases.climax(curves.intensity)
     cta = _call_to_action(findings)
     cuts = [shot.start_seconds for shot in shots.shots[1:]]
     phases = flow_phases.phases(
@@ -206,12 +208,15 @@ def _call_to_action(findings: Findings) -> CallToActionMoment | None:
         segments = findings[name].segments if name in findings else ()
         calls = [each for each in segments if each.label == "cta" or (source == "speech" and _calls(each))]
         if calls:
-            last = max(calls, key=lambda call: call.start_seconds)
+            latest = max(call.start_seconds for call in calls)
+            rows = [call for call in calls if latest - call.start_seconds <= SAME_CALL_SECONDS]
+            if source == "text":
+                rows.sort(key=lambda row: row.data.quad[1])
             return CallToActionMoment(
-                start_seconds=last.start_seconds,
-                text=last.data.text,
+                start_seconds=min(row.start_seconds for row in rows),
+                text=" ".join(row.data.text for row in rows),
                 source="text" if source == "text" else "speech",
-                evidence_ids=(last.id,),
+                evidence_ids=tuple(row.id for row in rows),
             )
     told = findings["qwen2_vl_temporal"].summary.cta if "qwen2_vl_temporal" in findings else None
     return CallToActionMoment(start_seconds=None, text=told, source="understanding", evidence_ids=()) if told else None
@@ -254,14 +259,17 @@ def headline(summary: FlowSummary) -> str:
 PARAMETERS: Mapping[str, Parameter] = {
     "sigma_seconds": flow_curves.SIGMA_SECONDS,
     "pitch_window_seconds": flow_curves.PITCH_WINDOW_SECONDS,
+    "linear_deviation": flow_curves.LINEAR_DEVIATION,
+    **{f"least_{name}": deviation for name, deviation in flow_curves.LEAST_DEVIATIONS.items()},
     "change_point_penalty": flow_phases.PENALTY_FACTOR,
     "min_phase_seconds": flow_phases.MIN_PHASE_SECONDS,
+    "same_call_seconds": SAME_CALL_SECONDS,
     **{f"hook_weight_{name}": weight for name, weight in flow_hook.WEIGHTS.items()},
 }
 
 ANALYZER = Analyzer(
     name="temporal_flow",
-    version="1",
+    version="2",
     title="hook, pace, climax and call to action: how the clip is told over time",
     requires=(Shots, FrameEffects),
     uses=(SpeechActivity, VoiceAcoustics, Faces),
@@ -276,10 +284,11 @@ ANALYZER = Analyzer(
         Labels(names=("cta",), meaning="from a call to action in the clip's last half to the end"),
     ),
     columns={
-        "intensity": "mean of the robust z-scores of the other columns; 0 is a median moment of the clip",
+        "intensity": "mean of the robust z-scores of the other columns, beyond 3 by their logarithm; 0 is a median "
+        "moment of the clip",
         "cuts_per_s": "cuts per second around the moment, 1/s",
         "motion": "mean absolute change of the luma, grey levels per second; cuts left out",
-        "lufs_m": "momentary loudness, LUFS; -70 where it is below the gate of BS.1770",
+        "lufs_m": "momentary loudness, LUFS; -70 below the gate of BS.1770; null next to the ends, unless known",
         "pitch_variability_st": "standard deviation of a voice's pitch within 1 s, semitones; null where nobody speaks",
         "texts_per_s": "lines of text that appear per second around the moment, 1/s",
     },

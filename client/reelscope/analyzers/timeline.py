@@ -72,18 +72,24 @@ def density(times_seconds: Iterable[float], cells: int, sigma_seconds: float) ->
     return curve / (sigma_seconds * math.sqrt(2 * math.pi))
 
 
-def robust_z(curve: Curve) -> Curve:
+def robust_z(curve: Curve, limit: float = MAX_DEVIATION, least: float = 0.0) -> Curve:
     """Deviation from the median in units of the median absolute deviation, scaled to a normal distribution's sigma.
 
     The unit is at least half a standard deviation: of a curve that rests but for a few moments the median absolute
     deviation is next to nothing, and those moments would all count the same. A constant curve deviates nowhere. Within
-    +-MAX_DEVIATION.
+    +-limit.
+
+    Args:
+        curve: in its own unit.
+        limit: where scores end.
+        least: deviation that counts as one at least, in the curve's unit: what is less than that goes unnoticed, even
+            where the curve otherwise rests.
     """
     if np.isnan(curve).all():
         return curve
     deviation = curve - np.nanmedian(curve)
-    scale = max(_MAD_TO_SIGMA * np.nanmedian(np.abs(deviation)), np.nanstd(curve) / 2)
-    return np.clip(deviation / scale, -MAX_DEVIATION, MAX_DEVIATION) if scale > 0 else 0 * deviation
+    scale = max(_MAD_TO_SIGMA * np.nanmedian(np.abs(deviation)), np.nanstd(curve) / 2, least)
+    return np.clip(deviation / scale, -limit, limit) if scale > 0 else 0 * deviation
 
 
 def smoothed(curve: Curve, sigma_seconds: float) -> Curve:

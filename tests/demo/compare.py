@@ -5,6 +5,9 @@ dE00 <= 2 and shares +-0.02, the camera of every shot (pan and tilt +-5 % or +-0
 +-0.01, roll +-0.5 degrees per second), overlaid text, and the call to action among it, to the letter and +-0.25 s, the
 music's tempo +-1 BPM, its beats (F >= 0.9 at +-70 ms) and key, the share of cuts on beats, every sentence +-0.1 s,
 every pause +-0.15 s. What needs trained weights is shown, and judged only when the results had them.
+
+What temporal_flow tells of pace and moments is held to the same truth: the pace +-0.01 doublings per second, moments as
+above.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from math import log2
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -33,6 +38,7 @@ MAX_BEAT_ERROR_SECONDS = 0.07
 MIN_BEAT_F = 0.9
 MAX_SPEECH_ERROR_SECONDS = 0.1
 MAX_PAUSE_ERROR_SECONDS = 0.15
+MAX_PACE_ERROR = 0.01
 
 
 class Row(NamedTuple):
@@ -238,6 +244,30 @@ def _spans(
         yield Row(what, expected, f"{nearest[0]:.2f}-{nearest[1]:.2f} s", is_right)
 
 
+def _flow(results: dict[str, Any], truth: dict[str, Any]) -> Iterator[Row]:
+    """How cutting speeds up, and when the clip first speaks, first shows text, and asks for something."""
+    flow = results["analyzers"]["temporal_flow"]
+    summary, reads = flow["summary"], "text_overlay" not in flow["inputs"]["missing_inputs"]
+    spans = [(shot["start_seconds"], shot["end_seconds"]) for shot in truth["shots"]]
+    middles, rates = zip(*(((start + end) / 2, -log2(end - start)) for start, end in spans), strict=True)
+    pace, found = linear_regression(middles, rates).slope, summary["pacing_slope"]
+    is_right = found is not None and abs(found - pace) <= MAX_PACE_ERROR
+    yield Row("pace", f"{pace:+.3f} doublings/s", "none" if found is None else f"{found:+.3f} doublings/s", is_right)
+    spoken = min(sentence["start_seconds"] for sentence in truth["speech"]["sentences"])
+    yield _moment("first speech", spoken, summary["time_to_first_speech_s"], MAX_SPEECH_ERROR_SECONDS)
+    shown = min(line["start_seconds"] for line in truth["text"])
+    yield _moment("first text", shown, summary["time_to_first_text_s"], MAX_TEXT_TIME_ERROR_SECONDS, is_judged=reads)
+    call = max((line for line in truth["text"] if line["role"] == "cta"), key=lambda line: float(line["start_seconds"]))
+    cta = summary["cta"]
+    asked = cta["start"] if cta and cta["text"] == call["text"] else None
+    yield _moment("last call to action", call["start_seconds"], asked, MAX_TEXT_TIME_ERROR_SECONDS, is_judged=reads)
+
+
+def _moment(what: str, true: float, found: float | None, bound_seconds: float, *, is_judged: bool = True) -> Row:
+    is_right = found is not None and abs(found - true) <= bound_seconds
+    return Row(what, f"{true:.2f} s", "none" if found is None else f"{found:.2f} s", is_right if is_judged else None)
+
+
 def _delta_e(hex_color: str, lab: list[float]) -> float:
     rgb = [int(hex_color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
     return float(deltaE_ciede2000(rgb2lab([[rgb]])[0, 0], lab))
@@ -254,6 +284,7 @@ FACTS: dict[Callable[[dict[str, Any], dict[str, Any]], Iterable[Row]], tuple[str
     _music: ("audio_analysis",),
     _rhythm: ("cross_analyzer_intelligence",),
     _speech: ("speech_transcription", "speech_flow"),
+    _flow: ("temporal_flow",),
 }
 """What is compared, and the analyzers that tell it."""
 

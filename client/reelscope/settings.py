@@ -7,11 +7,15 @@ NUMBA_CACHE_DIR        what librosa's compiler keeps (default: the user's cache 
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -72,6 +76,22 @@ def keep_compiled_code() -> None:
     except OSError:
         is_writable = False
     os.environ["NUMBA_CACHE_DIR"] = str(folder) if is_writable else tempfile.mkdtemp(prefix="reelscope-numba-")
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Be the only process of this machine that numba compiles in, `keep_compiled_code` included.
+
+    Its cache numbers the variants of a function; two processes that fill it at once can give two variants one number,
+    and calling the wrong one crashes.
+    """
+    keep_compiled_code()
+    folder = Path(os.environ["NUMBA_CACHE_DIR"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "reelscope.lock").open("a") as lock:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def model_repository() -> Path:

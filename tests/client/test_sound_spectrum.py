@@ -160,3 +160,14 @@ def test_librosa_is_imported_while_the_clip_is_decoded():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["False", "['librosa']"]
     assert threading.current_thread() is threading.main_thread()
+
+
+def test_one_process_compiles_at_a_time(tmp_path, monkeypatch):
+    """Two that filled numba's cache at once crashed now and then: one variant of a function was taken for another."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    code = "from reelscope import settings\nwith settings.compiling(): print('compiling')"
+    with settings.compiling():
+        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(3)
+    assert other.communicate(timeout=30) == ("compiling\n", None)

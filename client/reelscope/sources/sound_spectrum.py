@@ -13,6 +13,7 @@ instead of 1 s.
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from reelscope.settings import keep_compiled_code
+from reelscope.settings import compiling
 from reelscope.signals import ONSET_BANDS_HZ, Parameter, SoundSpectrum
 from reelscope.sources.base import Source
 from reelscope.types import AudioChunk, ClipHeader
@@ -157,13 +158,13 @@ class SoundSpectrumSource(Source[AudioChunk]):
         return np.pad(whole, ((0, count - len(whole)), (0, 0)), constant_values=beyond)
 
 
+@functools.cache
 def _import_librosa() -> Any:
-    """Import what is used of librosa; waits where another thread is doing it."""
-    keep_compiled_code()
-    import librosa.beat
-    import librosa.feature
-    import librosa.onset
-
+    """Import what is used of librosa, which compiles it; waits where another thread or process is doing it."""
+    with compiling():
+        import librosa.beat
+        import librosa.feature
+        import librosa.onset
     return librosa
 
 

@@ -52,8 +52,9 @@ def timed(call: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
-    """Write figures with machine, date and commit to `name`.json."""
+def record(name: str, figures: dict[str, Any], folder: Path | None = None) -> Path:
+    """Write figures with machine, date and commit to `name`.json in a folder, that of the committed results if none."""
+    folder = folder or RESULTS
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=RESULTS.parent
     ).stdout.strip()

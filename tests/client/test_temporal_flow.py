@@ -16,7 +16,7 @@ import clips
 from reelscope import pipeline, results, settings
 from reelscope.analyzers import audio_analysis, cut_analysis, temporal_flow, visual_effects
 from reelscope.analyzers.base import Finding, Segment, Series, numbered
-from reelscope.analyzers.flow_phases import change_points, phases
+from reelscope.analyzers.flow_phases import change_points, climax, phases
 from reelscope.check import check
 from reelscope.sources.effects import EffectSource
 from reelscope.sources.shots import ShotSource
@@ -126,6 +126,15 @@ def test_the_greater_of_two_flashes_is_the_climax(seconds):
         change[round(share * count) :][:2] = size
     frames = replace(frames, times_seconds=np.arange(count) / 30, duration_seconds=seconds, change=change)
     assert told(cut(0.0, seconds), frames).summary.climax_seconds == pytest.approx(0.7 * seconds, abs=0.2)
+
+
+def test_a_climax_at_the_end_lies_within_the_clip():
+    """Also where the last tenth of a second is not whole."""
+    rising = np.arange(100.0)
+    assert climax(rising, 10.0) == pytest.approx(9.95)
+    assert climax(rising, 9.92) == pytest.approx(9.91)
+    assert climax(-rising, 9.92) == pytest.approx(0.05)
+    assert phases(9.92, (7.0,), (), climax(rising, 9.92), None)[-1].name == "climax"
 
 
 def test_loudness_is_unknown_where_no_window_is_centred():

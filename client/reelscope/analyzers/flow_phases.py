@@ -56,9 +56,10 @@ def change_points(intensity: Curve) -> list[float]:
     return [STEP_SECONDS * float(step) for step in search.predict(pen=penalty)[:-1]]
 
 
-def climax(intensity: Curve) -> float:
-    """Time of the greatest intensity."""
-    return (int(np.argmax(intensity)) + 0.5) * CELL_SECONDS
+def climax(intensity: Curve, duration_seconds: float) -> float:
+    """Time of the greatest intensity: the middle of its cell, of the last one as far as the clip reaches."""
+    start = int(np.argmax(intensity)) * CELL_SECONDS
+    return (start + min(start + CELL_SECONDS, duration_seconds)) / 2
 
 
 def phases(

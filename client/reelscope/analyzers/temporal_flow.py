@@ -120,7 +120,7 @@ def analyze(
     """Tell the clip's phases and rate its opening."""
     duration = effects.duration_seconds
     curves = flow_curves.curves(shots, effects, activity, acoustics, findings)
-    climax = None if curves.is_flat else flow_phases.climax(curves.intensity)
+    climax = None if curves.is_flat else flow_phases.climax(curves.intensity, duration)
     cta = _call_to_action(findings)
     cuts = [shot.start_seconds for shot in shots.shots[1:]]
     phases = flow_phases.phases(
@@ -269,7 +269,7 @@ PARAMETERS: Mapping[str, Parameter] = {
 
 ANALYZER = Analyzer(
     name="temporal_flow",
-    version="2",
+    version="3",
     title="hook, pace, climax and call to action: how the clip is told over time",
     requires=(Shots, FrameEffects),
     uses=(SpeechActivity, VoiceAcoustics, Faces),

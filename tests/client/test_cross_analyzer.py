@@ -241,6 +241,17 @@ def test_ten_minutes_are_compared_in_coarser_cells():
     assert found.independent_count <= cross_correlations.MAX_CELLS
 
 
+def test_a_pair_is_tested_as_it_would_be_alone():
+    """Surrogates are shared only by pairs whose second curve is the same, coarseness included."""
+    rng = np.random.default_rng(1)
+    whole, partly, second = rng.normal(size=(3, 2700))
+    partly[1800:] = np.nan  # 900 cells of 0.2 s, where the whole has 900 of 0.3 s
+    curves = {"whole": whole, "partly": partly, "second": second}
+    pairs = [("whole", "second"), ("partly", "second")]
+    together = correlate(curves, pairs)[0]
+    assert [each.p for each in together] == [correlate(curves, [pair])[0][0].p for pair in pairs]
+
+
 # Cuts and beats.
 
 
@@ -422,6 +433,17 @@ def test_modalities_that_move_together_agree():
     for level, low, high in ((-50 + 10 * curve, 0.6, 1), (-20 - 10 * curve, 0, 0.05)):
         shots = replace(cut(0, 10), luma_change=np.repeat(curve, 3))
         assert low <= find(shots, **heard(level=level)).summary.modality_agreement <= high
+
+
+def test_a_picture_that_moves_every_other_cell_never_changes():
+    """As five frames per second do: nothing in it stands out, and it agrees with nothing."""
+    shots = replace(cut(0, 10), luma_change=np.repeat(np.tile([0.0, 40.0], 50), 3))
+    level = np.full(100, -40.0)
+    level[50:52] = -10
+    found = find(shots, **heard(level=level))
+    assert found.summary.modality_agreement is None
+    (moment,) = labelled(found, "key_moment")
+    assert moment.data.text == "a peak of loudness"
 
 
 # The whole.

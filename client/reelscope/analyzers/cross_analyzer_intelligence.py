@@ -134,7 +134,7 @@ def headline(summary: CrossSummary) -> str:
 
 ANALYZER = Analyzer(
     name="cross_analyzer_intelligence",
-    version="1",
+    version="2",
     title="what coincides, what contradicts, and when most happens at once",
     requires=(Shots,),
     uses=(SpeechActivity, Faces),

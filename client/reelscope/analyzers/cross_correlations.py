@@ -104,8 +104,8 @@ def correlate(
     found = [_pair(curves, a, b) for a, b in pairs]
     tested = [pair for pair in found if isinstance(pair, _Pair)]
     places: dict[tuple[str, str], tuple[float, float, float]] = {}
-    shared = sorted(tested, key=lambda pair: (pair.b, pair.start, len(pair.second)))
-    for _, group in itertools.groupby(shared, key=lambda pair: (pair.b, pair.start, len(pair.second))):
+    shared = sorted(tested, key=_second)
+    for _, group in itertools.groupby(shared, key=_second):
         alike = list(group)
         chance = surrogates(alike[0].second)
         for pair in alike:
@@ -127,6 +127,11 @@ def correlate(
         ),
         tuple(pair for pair in found if isinstance(pair, UntestedPair)),
     )
+
+
+def _second(pair: _Pair) -> tuple[str, int, int, float]:
+    """What pairs have in common that have the same second curve, and so the same surrogates."""
+    return pair.b, pair.start, len(pair.second), pair.cell_seconds
 
 
 def _pair(curves: Mapping[str, Curve], a: str, b: str) -> _Pair | UntestedPair:

@@ -47,8 +47,7 @@ class Activity:
     curves: Mapping[str, Curve]
     """Robust deviations by curve, peaks widened by a cell either way."""
     modalities: Mapping[str, Curve]
-    """Their mean by modality, 0 where none of its curves is known: as usual. Those in which nothing ever happens are
-    left out."""
+    """Their mean by modality, 0 where none of its curves is known: as usual. Those that never change are left out."""
     total: Curve
     """Mean of the modalities, smoothed."""
 
@@ -63,7 +62,7 @@ def activity(curves: Mapping[str, Curve]) -> Activity:
         for modality, names in ACTIVITY.items()
         if not names.keys().isdisjoint(deviations)
     }
-    changing = {modality: curve for modality, curve in modalities.items() if curve.any()}
+    changing = {modality: curve for modality, curve in modalities.items() if np.ptp(curve) > 0}
     total = np.mean(list(changing.values() or modalities.values()), axis=0)
     return Activity(deviations, changing, gaussian_filter1d(total, 1.0, mode="nearest"))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from reelscope.analyzers.base import Findings
 from reelscope.analyzers.flow_curves import Curves
+from reelscope.analyzers.text_lines import covered_seconds
 from reelscope.analyzers.timeline import CELL_SECONDS
 from reelscope.signals import Faces, Shots, SpeechActivity
 
@@ -151,9 +152,4 @@ def _cut_count(shots: Shots, until_seconds: float) -> int:
 
 def _covered(spans: Sequence[tuple[float, float]], until_seconds: float) -> float:
     """Share of [0, until) that the union of the spans covers."""
-    covered = reached = 0.0
-    for start, end in sorted(spans):
-        start, end = max(start, reached), min(end, until_seconds)
-        if end > start:
-            covered, reached = covered + end - start, end
-    return covered / until_seconds
+    return covered_seconds((start, min(end, until_seconds)) for start, end in spans) / until_seconds

@@ -55,7 +55,8 @@ ANALYZERS = (
 """The 24, by name: not the registry's, which could lack one."""
 MODEL_FREE = (
     *("shot boundary", "flash, no cut", "palette colour", "camera", "text", "call to action"),
-    *("tempo", "key", "beats", "speech", "pause"),
+    *("tempo", "key", "beats", "cuts on beats", "speech", "pause"),
+    *("pace", "first speech", "first text", "last call to action"),
 )
 """Kinds of facts that are judged on every machine; text and speech by networks that come in a package."""
 MAX_TIMES_CLIP = 12.0

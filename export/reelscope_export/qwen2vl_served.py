@@ -18,7 +18,18 @@ from reelscope_export import paths
 from reelscope_export.errors import LibraryMissing, VerificationFailed
 from reelscope_export.verify import Array
 
-_NAMES = ("answering", "checkpoint", "constraint", "decoding", "loading", "pictures", "questions", "rows", "tasks")
+_NAMES = (
+    "answering",
+    "checkpoint",
+    "constraint",
+    "decoding",
+    "loading",
+    "pictures",
+    "questions",
+    "rows",
+    "step",
+    "tasks",
+)
 
 
 @cache
@@ -53,15 +64,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def load(file: Path, *, max_frames: int, max_prompt_tokens: int) -> Any:
-    """Open a built file on the CPU; returns the `Answerer`."""
+def load(file: Path, **limits: int) -> Any:
+    """Open a built file on the CPU, with the limits that `loading.load` takes; returns the `Answerer`."""
     answerer, _ = modules().loading.load(
         file.parent.parent.name,
         file,
         device="cpu",
         thread_count=0,
-        max_frames=max_frames,
-        max_prompt_tokens=max_prompt_tokens,
+        **limits,
     )
     return answerer
 

@@ -93,22 +93,63 @@ def test_free_text_is_what_generate_says(served, weights, answerer, questions):
         assert answerer.free_texts([prompt], [frames], NEW_TOKENS) == [tokens]
 
 
-def test_a_static_cache_says_the_same(served, built, answerer, questions):
-    """What a GPU runs, without its compiled step: padded rows and prompts, a cache of fixed length."""
+@pytest.fixture(scope="module")
+def static(served, built):
+    """What a GPU runs, without compilation and capture."""
     opened = served.checkpoint.read(built, "cpu")
     grammars = served.constraint.Grammars(
         opened.processor.tokenizer, opened.network.config.get_text_config().vocab_size
     )
-    static = served.answering.Answerer(opened, grammars, static=True, **exported.LIMITS)
+    return served.answering.Answerer(opened, grammars, static=True, **exported.LIMITS)
+
+
+def test_a_static_cache_says_the_same(static, answerer, questions):
     prompts, videos = [each.context for each in questions], [each.frames for each in questions]
     assert static.free_texts(prompts, videos, NEW_TOKENS) == answerer.free_texts(prompts, videos, NEW_TOKENS)
     assert texts(static.answer(questions)) == texts(answerer.answer(questions))
-    served.loading.WARM_FRAMES, full = np.zeros((2, 56, 56, 3), np.uint8), served.loading.WARM_FRAMES
-    served.loading.ROW_BUCKETS, rows = (1, 2), served.loading.ROW_BUCKETS
-    try:
-        served.loading.warm_up(static, opened.processor.tokenizer)
-    finally:
-        served.loading.WARM_FRAMES, served.loading.ROW_BUCKETS = full, rows
+
+
+def test_a_static_cache_of_another_length_says_the_same(served, static, answerer):
+    long = [question(served, context="word " * 600)]
+    short, longer = static._decoding._steps
+    assert short.slots < answerer.answer(long)[0].prompt_tokens < longer.slots
+    assert texts(static.answer(long)) == texts(answerer.answer(long))
+
+
+def test_what_a_failed_batch_left_in_the_static_cache_reaches_no_other(static, answerer, questions):
+    with torch.inference_mode():
+        static._decoding._steps[0]._memory._flat.fill_(float("nan"))
+    assert texts(static.answer(questions)) == texts(answerer.answer(questions))
+
+
+def test_a_static_cache_is_warmed_up_short_and_long(served, static, monkeypatch):
+    monkeypatch.setattr(served.loading, "WARM_FRAMES", np.zeros((2, 56, 56, 3), np.uint8))
+    asked = []
+    answer = static.answer
+    monkeypatch.setattr(static, "answer", lambda questions: asked.append(len(questions)) or answer(questions))
+    served.loading.warm_up(static, static._tokenizer, 2)
+    assert asked == [1, 2, 1, 2]
+
+
+def test_layers_share_one_compiled_step(served, built):
+    """Compiled layer by layer, a network of 28 would take a minute to load."""
+    network = served.checkpoint.read(built, "cpu").network
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    with torch.inference_mode():
+        step = served.step.Step(network, served.step.Memory(network, 2, 64), 64)
+        tokens = torch.tensor([5, 7])
+        expected = step(tokens)
+        step._memory.clear()
+        step._slot.zero_()
+        step._positions.zero_()
+        step._layer = torch.compile(served.step.layer_step, dynamic=False, backend=backend, fullgraph=True)
+        torch.testing.assert_close(step(tokens), expected)
+    assert len(graphs) == 1
 
 
 def test_fifty_answers_keep_to_the_schema(served, answerer):

@@ -18,14 +18,16 @@ GOLDEN_TOKENS = 32
 class Answerer:
     """Answers questions with one network."""
 
-    def __init__(self, checkpoint, grammars, *, max_frames, max_prompt_tokens, static):
-        """Answer with `checkpoint`; `static` chooses the static cache."""
+    def __init__(self, checkpoint, grammars, *, max_frames, max_prompt_tokens, max_rows, static):
+        """Answer with `checkpoint`; `static` chooses the static cache, which has room for `max_rows` at once."""
         self._checkpoint, self._grammars = checkpoint, grammars
         self._tokenizer = checkpoint.processor.tokenizer
         self._device = checkpoint.network.device
         self._max_frames, self._max_prompt_tokens = max_frames, max_prompt_tokens
-        kind = StaticDecoding if static else EagerDecoding
-        self._decoding = kind(checkpoint.network, self._tokenizer)
+        if static:
+            self._decoding = StaticDecoding(checkpoint.network, max_rows=max_rows, max_prompt_tokens=max_prompt_tokens)
+        else:
+            self._decoding = EagerDecoding(checkpoint.network, self._tokenizer)
 
     def answer(self, questions):
         """Answer questions together.
@@ -114,8 +116,7 @@ class Answerer:
         ]
 
     def _batch(self, prompts, videos):
-        batch = prepare(self._checkpoint.processor, prompts, videos)
-        return {name: tensor.to(self._device) for name, tensor in batch.items()}
+        return prepare(self._checkpoint.processor, prompts, videos, self._device)
 
     def _outcome(self, row, rows, question, prompt_tokens, seconds):
         if row in rows.broken:

@@ -1,18 +1,19 @@
-"""Greedy decoding by transformers' `generate`: eager with a cache that grows, or with a static one.
+"""Greedy decoding: by transformers' `generate` with a cache that grows, or step by step with a static one.
 
-The static one is for GPUs: its shapes are few, so that transformers' compiled decode step (CUDA graphs) is compiled for
-each of them once, at load, and from a cache on disk at the next load. Rows and prompt lengths are padded up to these
-shapes: rows with one token that nobody reads, prompts on the left with what attention does not see.
+The static one is for GPUs. `generate` can have a static cache as well, and compiles its step, but host and GPU wait for
+each other at every token. Here the next step begins as soon as its tokens are chosen, and what may follow them is found
+out meanwhile.
 """
 
 import torch
 from rows import End, Restriction
+from step import Memory, Step
 from tasks import TASKS
-from transformers import CompileConfig, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-ROW_BUCKETS = (1, 2, 4, 8)
-PROMPT_BUCKET_TOKENS = 1280
-"""Prompts are padded to a multiple: a window of 8 frames has 1008 tokens and fits with its instruction."""
+SHORT_SLOTS = 2048
+"""Tokens of a row, prompt and answer: a window of 8 frames has 1008, its instruction 100, its longest answer 380."""
+SLOTS_STEP = 64
 
 
 class EagerDecoding:
@@ -37,48 +38,63 @@ class EagerDecoding:
         """
         with torch.inference_mode():
             self._network.generate(
-                **self._shaped(batch),
-                generation_config=GenerationConfig(max_new_tokens=self._room(new_tokens), **self._settings),
+                **batch,
+                generation_config=GenerationConfig(max_new_tokens=new_tokens, **self._settings),
                 logits_processor=LogitsProcessorList([Restriction(rows)]),
                 stopping_criteria=StoppingCriteriaList([End(rows)]),
             )
         rows.settle()
 
-    def _shaped(self, batch):
-        return batch
 
-    def _room(self, new_tokens):
-        return new_tokens
+class StaticDecoding:
+    """The prompt as transformers reads it, then one `Step` per token: the same tokens as `EagerDecoding`."""
+
+    @torch.inference_mode()
+    def __init__(self, network, *, max_rows, max_prompt_tokens):
+        """Decode up to `max_rows` rows with `network`; on a GPU everything is compiled here."""
+        longest = max_prompt_tokens + max(task.new_tokens for task in TASKS.values())
+        lengths = sorted({SHORT_SLOTS, max(SHORT_SLOTS, -(-longest // SLOTS_STEP) * SLOTS_STEP)})
+        memory = Memory(network, max_rows, lengths[-1])
+        self._network = network
+        self._steps = [Step(network, memory, slots) for slots in lengths]
+
+    @torch.inference_mode()
+    def run(self, batch, rows, new_tokens):
+        """Decode until every row is done; arguments as of `EagerDecoding.run`."""
+        count, length = batch["input_ids"].shape
+        step = next(each for each in self._steps if each.slots >= length + new_tokens)
+        cache = DynamicCache(config=self._network.config.get_text_config())
+        scores = self._network(**batch, past_key_values=cache, logits_to_keep=1).logits[:, -1].float()
+        lengths = batch["attention_mask"].sum(1)
+        step.begin(cache, lengths, lengths + self._network.model.rope_deltas[:, 0])
+        del cache
+        chosen = Chosen(count, self._network.device)
+        while True:
+            tokens = rows.restrict(scores).argmax(1)
+            chosen.send(tokens)
+            scores = step(tokens)[:count]
+            if not rows.advance(chosen.read()):
+                break
+        rows.settle()
 
 
-class StaticDecoding(EagerDecoding):
-    """With a static cache; compiled where the network is on a GPU."""
+class Chosen:
+    """Tokens on their way from the GPU, past what is being computed there."""
 
-    def __init__(self, network, tokenizer):
-        """Decode with `network`."""
-        super().__init__(network, tokenizer)
-        self._longest = max(task.new_tokens for task in TASKS.values())
-        self._pad = tokenizer.pad_token_id
-        self._settings["cache_implementation"] = "static"
-        if network.device.type == "cuda":
-            # Every shape its own kernels: dynamic ones cannot be captured. Eight are dynamo's default limit.
-            torch._dynamo.config.recompile_limit = 64
-            self._settings["compile_config"] = CompileConfig(dynamic=False, mode="reduce-overhead")
+    def __init__(self, count, device):
+        """Expect `count` tokens a step."""
+        on_gpu = device.type == "cuda"
+        self._tokens = torch.zeros(count, dtype=torch.long, pin_memory=on_gpu)
+        self._sent = torch.cuda.Event() if on_gpu else None
 
-    def _room(self, new_tokens):
-        """The cache has room for any task's answer: its length is part of the shape."""
-        return max(new_tokens, self._longest)
+    def send(self, tokens):
+        """Begin to copy."""
+        self._tokens.copy_(tokens, non_blocking=True)
+        if self._sent:
+            self._sent.record()
 
-    def _shaped(self, batch):
-        ids = batch["input_ids"]
-        count, length = ids.shape
-        rows = next((size for size in ROW_BUCKETS if size >= count), count)
-        padded = -(-length // PROMPT_BUCKET_TOKENS) * PROMPT_BUCKET_TOKENS
-        fill = {"input_ids": self._pad, "attention_mask": 0, "mm_token_type_ids": 0}
-        shaped = dict(batch)
-        for name, value in fill.items():
-            tensor = torch.full((rows, padded), value, dtype=batch[name].dtype, device=ids.device)
-            tensor[:count, padded - length :] = batch[name]
-            shaped[name] = tensor
-        shaped["attention_mask"][count:, -1] = 1
-        return shaped
+    def read(self):
+        """Wait for what was sent; a list."""
+        if self._sent:
+            self._sent.synchronize()
+        return self._tokens.tolist()

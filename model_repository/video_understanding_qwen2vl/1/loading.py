@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from answering import Answerer
 from constraint import Grammars
-from decoding import PROMPT_BUCKET_TOKENS, ROW_BUCKETS
+from decoding import SHORT_SLOTS
 from questions import Answer, Question
 from safetensors import SafetensorError
 
@@ -19,7 +19,7 @@ class NotLoaded(Exception):
     """The model cannot serve; the message says what to do."""
 
 
-def load(name, file, *, device, thread_count, max_frames, max_prompt_tokens):
+def load(name, file, *, device, thread_count, max_frames, max_prompt_tokens, max_rows):
     """Open a built file.
 
     Returns:
@@ -41,25 +41,25 @@ def load(name, file, *, device, thread_count, max_frames, max_prompt_tokens):
             f"{name}: {place} cannot be opened ({error}); reelscope-export {name} --profile NAME --force"
         ) from error
     grammars = Grammars(opened.processor.tokenizer, opened.network.config.get_text_config().vocab_size)
-    limits = {"max_frames": max_frames, "max_prompt_tokens": max_prompt_tokens}
+    limits = {"max_frames": max_frames, "max_prompt_tokens": max_prompt_tokens, "max_rows": max_rows}
     answerer = Answerer(opened, grammars, static=on_gpu, **limits)
     if json.loads(opened.provenance)["trained"]:
         answerer.require_sense()
     if on_gpu:
-        warm_up(answerer, opened.processor.tokenizer)
+        warm_up(answerer, opened.processor.tokenizer, max_rows)
     return answerer, opened.provenance
 
 
-def warm_up(answerer, tokenizer):
-    """Ask what clients ask, in every shape of batch, so that no clip waits for a compilation.
+def warm_up(answerer, tokenizer, max_rows):
+    """Ask what clients ask, short and long, one and as many as fit, so that no clip waits for what is done once.
 
     Raises:
         NotLoaded: it cannot be answered.
     """
     word = "so "
     per_word = len(tokenizer(word * 64).input_ids) / 64
-    for context in ("", word * int(PROMPT_BUCKET_TOKENS / per_word)):
-        for rows in ROW_BUCKETS:
+    for context in ("", word * int(SHORT_SLOTS / per_word)):
+        for rows in (1, max_rows):
             for found in answerer.answer([Question(WARM_FRAMES, "window", context)] * rows):
                 if not isinstance(found, Answer):
                     raise NotLoaded(f"warming up failed: {found!r}") from found

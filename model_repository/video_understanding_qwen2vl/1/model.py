@@ -29,9 +29,8 @@ class TritonPythonModel:
     def initialize(self, args):
         """Load the network."""
         self.name = args["model_name"]
-        parameters = {
-            name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()
-        }
+        config = json.loads(args["model_config"])
+        parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         on_gpu = args["model_instance_kind"] == "GPU"
         _set_environment(parameters.get("compile_cache", ""))
         import loading  # only now: torch reads the environment when it is imported
@@ -44,6 +43,7 @@ class TritonPythonModel:
             thread_count=int(parameters.get("intra_op_thread_count", 0)),
             max_frames=int(parameters["max_frames"]),
             max_prompt_tokens=int(parameters["max_prompt_tokens"]),
+            max_rows=config["max_batch_size"],
         )
 
     def execute(self, requests):

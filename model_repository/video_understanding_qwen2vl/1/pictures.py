@@ -29,13 +29,14 @@ def checked(frames, max_frames):
     return frames[np.linspace(0, len(frames) - 1, max_frames).round().astype(int)]
 
 
-def prepare(processor, prompts, videos):
-    """Batch of prompts, each with its frames, padded on the left.
+def prepare(processor, prompts, videos, device):
+    """Batch of prompts, each with its frames, padded on the left; made and kept on the network's device.
 
     Args:
         processor: the library's own.
         prompts: texts.
         videos: uint8 [n, h, w, 3] each.
+        device: of the network.
     """
     texts = [
         processor.apply_chat_template(
@@ -45,11 +46,12 @@ def prepare(processor, prompts, videos):
         )
         for prompt in prompts
     ]
-    return processor(
+    batch = processor(
         text=texts,
-        videos=[torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2) for frames in videos],
+        videos=[torch.from_numpy(np.ascontiguousarray(each)).to(device).permute(0, 3, 1, 2) for each in videos],
         padding=True,
         return_tensors="pt",
         size={"shortest_edge": SMALLEST_PX, "longest_edge": LARGEST_PX},
         cap_pixels_per_frame=False,
     )
+    return {name: tensor.to(device) for name, tensor in batch.items()}

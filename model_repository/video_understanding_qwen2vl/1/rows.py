@@ -34,15 +34,13 @@ class Rows:
             self._constraint.mask(scores, sorted(self._running))
         return scores
 
-    def advance(self, ids):
-        """Take the newest token of every row; returns which rows are done, bool [rows]."""
-        newest = ids[:, -1].tolist()  # waits for the GPU
+    def advance(self, newest):
+        """Take the newest token of every row; returns the rows that go on."""
         if self.first_token_at is None:
             self.first_token_at = time.perf_counter()
         for row in sorted(self._running):
             self._take(row, newest[row])
-        done = [row not in self._running for row in range(len(newest))]
-        return torch.tensor(done, device=ids.device)
+        return self._running
 
     def settle(self):
         """After the last step: note the rows whose scores were no numbers, which costs one look at the GPU."""
@@ -80,5 +78,6 @@ class End(StoppingCriteria):
         self._rows = rows
 
     def __call__(self, input_ids, scores, **kwargs):
-        """Advance."""
-        return self._rows.advance(input_ids)
+        """Advance; returns which rows are done, bool [rows]."""
+        running = self._rows.advance(input_ids[:, -1].tolist())
+        return torch.tensor([row not in running for row in range(len(input_ids))], device=input_ids.device)

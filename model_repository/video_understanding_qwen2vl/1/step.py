@@ -1,0 +1,142 @@
+"""One step of decoding, one token for every row, with shapes that never change: compiled and captured on a GPU.
+
+The layers are transformers' own, called one by one: their weights, norms and multilayer perceptrons. Attention is
+written here, for two reasons. Keys and values lie in tensors that stay where they are, which a captured graph needs.
+And the query heads that share a key head (Ainslie et al. 2023, arXiv:2305.13245) go through it as if they were so many
+positions of one head, so that nobody repeats keys and values for each of them.
+
+Layers are compiled one at a time: they are all alike, so that one is compiled and the other 27 take it.
+"""
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
+
+WARM_UP_STEPS = 3
+"""Before a graph is captured: what is compiled or allocated at first use must be there."""
+
+
+class Memory:
+    """Keys and values of every layer; steps of different lengths share it, one at a time."""
+
+    def __init__(self, network, rows, slots):
+        """Allocate for so many rows of at most so many tokens."""
+        config = network.config.get_text_config()
+        self.rows, self.slots = rows, slots
+        self._heads = config.num_key_value_heads
+        self._width = config.hidden_size // config.num_attention_heads
+        size = (config.num_hidden_layers, 2, rows * self._heads * slots * self._width)
+        self._flat = torch.zeros(size, dtype=network.dtype, device=network.device)
+
+    def clear(self):
+        """Forget everything: what attention does not look at is multiplied by zero, and must be a number for that."""
+        self._flat.zero_()
+
+    def layers(self, slots):
+        """Keys and values of each layer, [rows, heads, slots, width] each, for rows of so many tokens."""
+        shape = (self.rows, self._heads, slots, self._width)
+        count = self.rows * self._heads * slots * self._width
+        return [tuple(each[:count].view(shape) for each in pair) for pair in self._flat]
+
+
+class Step:
+    """The network's answer to one more token in every row."""
+
+    def __init__(self, network, memory, slots):
+        """Prepare for rows of at most `slots` tokens; on a GPU compiles and captures, for which it takes seconds."""
+        device, rows = network.device, memory.rows
+        self.slots = slots
+        self._network, self._memory, self._keys_values = network, memory, memory.layers(slots)
+        self._tokens, self._positions, self._first = (
+            torch.zeros(rows, 1, dtype=torch.long, device=device) for _ in range(3)
+        )
+        self._slot = torch.zeros(1, dtype=torch.long, device=device)
+        self._places = torch.arange(slots, device=device)
+        self._layer, self._graph = layer_step, None
+        if device.type == "cuda":
+            self._capture()
+
+    def begin(self, cache, lengths, positions):
+        """Take over what the network has read.
+
+        Args:
+            cache: transformers' `DynamicCache` of rows padded on the left to one length.
+            lengths: int64 [n] tokens of each row, without the padding.
+            positions: int64 [n] position of each row's next token.
+        """
+        count = len(lengths)
+        self._memory.clear()
+        for (keys, values), layer in zip(self._keys_values, cache.layers, strict=True):
+            length = layer.keys.shape[2]
+            keys[:count, :, :length], values[:count, :, :length] = layer.keys, layer.values
+        self._slot.fill_(length)
+        self._first.fill_(length)  # rows that nobody reads look at nothing but themselves
+        self._first[:count, 0] = length - lengths
+        self._positions.zero_()
+        self._positions[:count, 0] = positions
+
+    def __call__(self, tokens):
+        """Scores [rows, vocabulary] after one more token [n] of the first rows; they hold until the next call.
+
+        On a GPU it returns at once: the scores are being computed.
+        """
+        self._tokens[: len(tokens), 0] = tokens
+        if self._graph is None:
+            return self._scores()
+        self._graph.replay()
+        return self._found
+
+    def _scores(self):
+        model = self._network.model.language_model
+        hidden = model.embed_tokens(self._tokens)
+        rotation = model.rotary_emb(hidden, self._positions.expand(3, -1, -1))
+        visible = ((self._places >= self._first) & (self._places <= self._slot))[:, None, None]
+        for layer, (keys, values) in zip(model.layers, self._keys_values, strict=True):
+            hidden = self._layer(layer, hidden, *rotation, visible, self._slot, keys, values)
+        scores = self._network.lm_head(model.norm(hidden))[:, -1].float()
+        self._slot += 1
+        self._positions += 1
+        return scores
+
+    def _capture(self):
+        """Compile, and record what a step launches: replayed, it takes the host no time."""
+        self._layer = torch.compile(layer_step, dynamic=False)
+        stream = torch.cuda.Stream(self._network.device)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_STEPS):
+                self._scores()
+        torch.cuda.current_stream().wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._found = self._scores()
+
+
+def layer_step(layer, hidden, cos, sin, visible, slot, keys, values):
+    """One decoder layer for one position.
+
+    Args:
+        layer: transformers' `Qwen2VLDecoderLayer`.
+        hidden: [rows, 1, d].
+        cos: rotary embedding of the position, [rows, 1, width].
+        sin: likewise.
+        visible: bool [rows, 1, 1, slots], what each row may look at.
+        slot: int64 [1] where its keys and values are put.
+        keys: [rows, heads, slots, width].
+        values: likewise.
+    """
+    attention = layer.self_attn
+    normed = layer.input_layernorm(hidden)
+    query, key, value = (
+        projection(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    query, key = apply_rotary_pos_emb(query, key, cos, sin)
+    keys.index_copy_(2, slot, key)
+    values.index_copy_(2, slot, value)
+    grouped = query.reshape(len(query), keys.shape[1], -1, attention.head_dim)
+    heard = scaled_dot_product_attention(
+        grouped, keys, values, attn_mask=visible.expand(-1, 1, grouped.shape[2], -1), scale=attention.scaling
+    )
+    hidden = hidden + attention.o_proj(heard.reshape(len(query), 1, -1))
+    return hidden + layer.mlp(layer.post_attention_layernorm(hidden))

@@ -2,14 +2,15 @@
 
 The layers are transformers' own, called one by one: their weights, norms and multilayer perceptrons. Attention is
 written here, for two reasons. Keys and values lie in tensors that stay where they are, which a captured graph needs.
-And the query heads that share a key head (Ainslie et al. 2023, arXiv:2305.13245) go through it as if they were so many
-positions of one head, so that nobody repeats keys and values for each of them.
+And it is two plain products of matrices, one for all query heads that share a key head (Ainslie et al. 2023,
+arXiv:2305.13245). PyTorch's own attention repeats keys and values for each of them; and has one block of threads per
+row and head, which leaves most of a GPU idle where there is one position (28 layers of 2048 tokens in 8 rows, H200:
+2.5 ms, by products 0.43).
 
 Layers are compiled one at a time: they are all alike, so that one is compiled and the other 27 take it.
 """
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 WARM_UP_STEPS = 3
@@ -33,8 +34,8 @@ class Memory:
         self._flat.zero_()
 
     def layers(self, slots):
-        """Keys and values of each layer, [rows, heads, slots, width] each, for rows of so many tokens."""
-        shape = (self.rows, self._heads, slots, self._width)
+        """Keys and values of each layer, [rows * heads, slots, width] each, for rows of so many tokens."""
+        shape = (self.rows * self._heads, slots, self._width)
         count = self.rows * self._heads * slots * self._width
         return [tuple(each[:count].view(shape) for each in pair) for pair in self._flat]
 
@@ -66,9 +67,10 @@ class Step:
         """
         count = len(lengths)
         self._memory.clear()
-        for (keys, values), layer in zip(self._keys_values, cache.layers, strict=True):
-            length = layer.keys.shape[2]
-            keys[:count, :, :length], values[:count, :, :length] = layer.keys, layer.values
+        for kept, layer in zip(self._keys_values, cache.layers, strict=True):
+            for tensor, read in zip(kept, (layer.keys, layer.values), strict=True):
+                heads, length = read.shape[1:3]
+                tensor[: count * heads, :length] = read.flatten(0, 1)
         self._slot.fill_(length)
         self._first.fill_(length)  # rows that nobody reads look at nothing but themselves
         self._first[:count, 0] = length - lengths
@@ -90,7 +92,7 @@ class Step:
         model = self._network.model.language_model
         hidden = model.embed_tokens(self._tokens)
         rotation = model.rotary_emb(hidden, self._positions.expand(3, -1, -1))
-        visible = ((self._places >= self._first) & (self._places <= self._slot))[:, None, None]
+        visible = (self._places >= self._first) & (self._places <= self._slot)
         for layer, (keys, values) in zip(model.layers, self._keys_values, strict=True):
             hidden = self._layer(layer, hidden, *rotation, visible, self._slot, keys, values)
         scores = self._network.lm_head(model.norm(hidden))[:, -1].float()
@@ -120,9 +122,9 @@ def layer_step(layer, hidden, cos, sin, visible, slot, keys, values):
         hidden: [rows, 1, d].
         cos: rotary embedding of the position, [rows, 1, width].
         sin: likewise.
-        visible: bool [rows, 1, 1, slots], what each row may look at.
+        visible: bool [rows, slots], what each row may look at.
         slot: int64 [1] where its keys and values are put.
-        keys: [rows, heads, slots, width].
+        keys: [rows * heads, slots, width].
         values: likewise.
     """
     attention = layer.self_attn
@@ -132,11 +134,18 @@ def layer_step(layer, hidden, cos, sin, visible, slot, keys, values):
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     query, key = apply_rotary_pos_emb(query, key, cos, sin)
-    keys.index_copy_(2, slot, key)
-    values.index_copy_(2, slot, value)
-    grouped = query.reshape(len(query), keys.shape[1], -1, attention.head_dim)
-    heard = scaled_dot_product_attention(
-        grouped, keys, values, attn_mask=visible.expand(-1, 1, grouped.shape[2], -1), scale=attention.scaling
-    )
-    hidden = hidden + attention.o_proj(heard.reshape(len(query), 1, -1))
+    keys.index_copy_(1, slot, key.flatten(0, 1))
+    values.index_copy_(1, slot, value.flatten(0, 1))
+    queries = query.reshape(len(keys), -1, attention.head_dim)  # of the heads that share a key head
+    scores = _product(queries, keys.mT).view(len(visible), -1, len(visible[0])) * attention.scaling
+    chances = scores.masked_fill(~visible[:, None], float("-inf")).softmax(-1).to(values.dtype)
+    heard = chances.view(len(values), -1, len(visible[0])) @ values
+    hidden = hidden + attention.o_proj(heard.reshape(len(hidden), 1, -1))
     return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+
+
+def _product(queries, keys):
+    """In float32: a key's scores may be beyond float16, and their differences matter."""
+    if queries.dtype == torch.float32:
+        return queries @ keys
+    return torch.bmm(queries, keys, out_dtype=torch.float32)

@@ -9,7 +9,7 @@ Rows are windows; all are at the same position. S new tokens, P positions in the
 Input   tokens         int32 [N,S], not in the cache yet; at least one.
         history        int32 [N,3]: the sampled token before the last, the last, and the last time stamp; -1 is none.
         cache          float32 [N,2L,P,d], keys and values of the layers in turn; P may be 0.
-        cross          float32 [N,2L,1500,d], as speech_whisper_encoder gives it.
+        cross          float32 [N,2L,d,1500], as speech_whisper_encoder gives it.
         temperatures   float32 [N]; 0 takes the likeliest token.
         uniforms       float32 [N,K], 0-1: what chance says where the temperature is above 0.
 Output  sampled        int32 [N,k], k <= K; behind the end of a row come ends.
@@ -25,16 +25,18 @@ Output  sampled        int32 [N,k], k <= K; behind the end of a row come ends.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import torch
+import torch.nn.functional as functional
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from reelscope_export import graph, stepwise, whisper_network, whisper_random, whisper_tokens
+from reelscope_export import graph, operators, stepwise, whisper_network, whisper_random, whisper_tokens
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.whisper_network import AUDIO_POSITIONS
@@ -52,7 +54,7 @@ CONTRACT = Contract(
         Spec("tokens", "TYPE_INT32", (-1, -1)),
         Spec("history", "TYPE_INT32", (-1, 3)),
         Spec("cache", "TYPE_FP32", (-1, -1, -1, -1)),
-        Spec("cross", "TYPE_FP32", (-1, -1, AUDIO_POSITIONS, -1)),
+        Spec("cross", "TYPE_FP32", (-1, -1, -1, AUDIO_POSITIONS)),
         Spec("temperatures", "TYPE_FP32", (-1,)),
         Spec("uniforms", "TYPE_FP32", (-1, -1)),
     ),
@@ -118,9 +120,9 @@ class DecoderStep(nn.Module):
             keys = torch.cat((cache[:, 2 * layer], block.attn.key(normed)), 1)
             values = torch.cat((cache[:, 2 * layer + 1], block.attn.value(normed)), 1)
             kept += [keys, values]
-            x = x + _attend(block.attn, normed, keys, values, later)[0]
-            heard, attention = _attend(
-                block.cross_attn, block.cross_attn_ln(x), cross[:, 2 * layer], cross[:, 2 * layer + 1], None
+            x = x + _attend(block.attn, normed, keys, values, later)
+            heard, attention = _listen(
+                block.cross_attn, block.cross_attn_ln(x), cross[:, 2 * layer], cross[:, 2 * layer + 1]
             )
             scores.append(attention)
             x = x + heard
@@ -141,29 +143,45 @@ class DecoderStep(nn.Module):
 
     def _probabilities(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """[N,S]: of each token after the one before it, among text; 0 for the first, and for what is no text."""
-        text = logits[:, :, : self.choice.rules.end]
-        before = torch.cat((text[:, :1], text[:, :-1]), 1)  # the first row is a stand-in
-        index = tokens.to(torch.int64).clamp(max=self.choice.rules.end - 1).unsqueeze(2)
+        end = self.choice.rules.end
+        before, index = logits[:, :-1, :end], tokens[:, 1:].to(torch.int64).clamp(max=end - 1).unsqueeze(2)
         found = (before.gather(2, index) - torch.logsumexp(before, 2, keepdim=True)).exp().squeeze(2)
-        known = (torch.arange(tokens.shape[1]) > 0) & (tokens < self.choice.rules.end)
-        return torch.where(known, found, 0.0)
+        return functional.pad(torch.where(tokens[:, 1:] < end, found, 0.0), (1, 0))
 
 
-def _attend(attention: Any, x: Tensor, keys: Tensor, values: Tensor, later: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Attention's output [N,S,d], and its scores [N,heads,S,positions] in FP32; without `later` over what is heard."""
-    width = attention.query.out_features // attention.n_head
+def _attend(attention: Any, x: Tensor, keys: Tensor, values: Tensor, later: Tensor) -> Tensor:
+    """Self-attention's output [N,S,d] over keys and values [N,P,d], without those that `later` marks."""
 
-    def split(part: Tensor, position_count: int) -> Tensor:
-        return part.reshape(-1, position_count, attention.n_head, width).transpose(1, 2)
+    def split(part: Tensor) -> Tensor:
+        return part.reshape(-1, part.shape[1], attention.n_head, _width(attention)).transpose(1, 2)
 
-    # A number where it is known: no shape of anything else then decides what is computed of it (stepwise).
-    past = AUDIO_POSITIONS if later is None else keys.shape[1]
-    scale = width**-0.25
-    scores = ((split(attention.query(x), x.shape[1]) * scale) @ (split(keys, past) * scale).transpose(2, 3)).float()
-    if later is not None:
-        scores = scores.masked_fill(later, torch.finfo(torch.float32).min)
-    heads = torch.softmax(scores, 3).to(x.dtype) @ split(values, past)
-    return attention.out(heads.transpose(1, 2).flatten(2)), scores
+    scores = (_queries(attention, x) @ split(keys).transpose(2, 3)).float()
+    scores = scores.masked_fill(later, torch.finfo(torch.float32).min)
+    heads = torch.softmax(scores, 3).to(x.dtype) @ split(values)
+    found: Tensor = attention.out(heads.transpose(1, 2).flatten(2))
+    return found
+
+
+def _listen(attention: Any, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-attention's output [N,S,d] over keys and values [N,d,1500], and its scores [N,heads,S,1500] in FP32."""
+
+    def split(part: Tensor) -> Tensor:
+        # In numbers: no shape of anything else then decides what is computed of it (stepwise).
+        return part.reshape(-1, attention.n_head, _width(attention), AUDIO_POSITIONS)
+
+    scores = (_queries(attention, x) @ split(keys)).float()
+    heads = split(values) @ torch.softmax(scores, 3).to(x.dtype).transpose(2, 3)
+    return attention.out(heads.permute(0, 3, 1, 2).flatten(2) + attention.value.bias), scores
+
+
+def _queries(attention: Any, x: Tensor) -> Tensor:
+    """Of each head, [N,heads,S,width], scaled."""
+    queries: Tensor = attention.query(x).reshape(-1, x.shape[1], attention.n_head, _width(attention)).transpose(1, 2)
+    return queries / math.sqrt(_width(attention))
+
+
+def _width(attention: Any) -> int:
+    return int(attention.query.out_features // attention.n_head)
 
 
 def build(weights: Path, precision: str) -> onnx.ModelProto:
@@ -177,11 +195,11 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
         "tokens": graph.Example(torch.full((2, 3), 7, dtype=torch.int32), {**batch, 1: "new"}),
         "history": graph.Example(torch.full((2, 3), -1, dtype=torch.int32), batch),
         "cache": graph.Example(torch.zeros(2, layers, 5, width, dtype=step.dtype), {**batch, 2: "cached"}),
-        "cross": graph.Example(torch.zeros(2, layers, AUDIO_POSITIONS, width, dtype=step.dtype), batch),
+        "cross": graph.Example(torch.zeros(2, layers, width, AUDIO_POSITIONS, dtype=step.dtype), batch),
         "temperatures": graph.Example(torch.zeros(2), batch),
         "uniform": graph.Example(torch.zeros(2), batch),
     }
-    traced = graph.to_onnx(step, inputs, output_names=Step._fields)
+    traced = graph.to_onnx(step, inputs, output_names=Step._fields, translations=operators.GELU)
     built = stepwise.in_steps(traced, _PLAN, CONTRACT)
     built.graph.initializer.append(numpy_helper.from_array(np.array([tokens], object), "tokenizer_json"))
     built.graph.node.append(helper.make_node("Identity", ["tokenizer_json"], ["tokenizer"], "tokenizer_identity"))

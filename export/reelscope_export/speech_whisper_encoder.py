@@ -8,7 +8,9 @@ decoding stands, and behind the window's end there is not silence but the spectr
 Input   waveform       float32 [N,T], 16 kHz mono, full scale +-1; one window per row, T at most 480000 (30 s).
         sample_counts  int32 [N,1], samples that belong to the window; what follows is padding.
         seek_frames    int32 [N,1], 0-2999: where the decoding of the window stands, 10 ms each.
-Output  cross          float32 [N,2L,1500,d], keys and values of the L layers of the decoder, in turn; 20 ms a position.
+Output  cross          float32 [N,2L,d,1500], keys and values of the L layers of the decoder, in turn, 20 ms a position;
+                       values without their bias, which the decoder adds. Positions come last, as the decoder
+                       multiplies them: it need not turn tens of megabytes around.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from reelscope_export import chunks, graph, spoken, whisper_network, whisper_random
+from reelscope_export import chunks, graph, operators, spoken, whisper_network, whisper_random
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.verify import Array, Measure, Run
@@ -40,7 +42,7 @@ CONTRACT = Contract(
         Spec("sample_counts", "TYPE_INT32", (1,)),
         Spec("seek_frames", "TYPE_INT32", (1,)),
     ),
-    outputs=(Spec("cross", "TYPE_FP32", (-1, AUDIO_POSITIONS, -1)),),
+    outputs=(Spec("cross", "TYPE_FP32", (-1, -1, AUDIO_POSITIONS)),),
 )
 
 _FFT_SAMPLES = 400
@@ -79,17 +81,39 @@ class LogMel(nn.Module):
         return (levels[:, :, :WINDOW_FRAMES] + 4) / 4
 
 
+class FusedAttention(nn.Module):
+    """Self-attention of the library's, as one operator."""
+
+    def __init__(self, attention: Any) -> None:
+        """Take the place of `attention`."""
+        super().__init__()
+        self.parts = attention
+
+    def forward(self, x: Tensor, **_: None) -> tuple[Tensor, None]:
+        """[N,1500,d] to [N,1500,d]; the library's also gives scores, which nobody reads here."""
+        parts = self.parts
+        heads = operators.attention(parts.query(x), parts.key(x), parts.value(x), parts.n_head)
+        return parts.out(heads), None
+
+
 class EncoderGraph(nn.Module):
     """Windows in, keys and values out."""
+
+    weights: Tensor
 
     def __init__(self, model: Any, precision: str) -> None:
         """Wrap the network; `precision` (fp32, fp16) is its alone."""
         super().__init__()
         self.mel = LogMel(model.dims.n_mels)
         self.encoder = model.encoder
-        self.attentions: Any = nn.ModuleList(block.cross_attn for block in model.decoder.blocks)
+        if precision == "fp32":  # FP16 is for GPUs, on which the operator has not been tried
+            for block in self.encoder.blocks:
+                block.attn = FusedAttention(block.attn)
         self.dtype = whisper_network.set_precision(self.encoder, precision)
-        whisper_network.set_precision(self.attentions, precision)
+        attentions = [block.cross_attn for block in model.decoder.blocks]
+        weights = torch.cat([part.weight for each in attentions for part in (each.key, each.value)])
+        self.register_buffer("weights", weights.detach().to(self.dtype))
+        self.parts, self.width = 2 * len(attentions), model.dims.n_text_state
 
     def features(self, waveform: Tensor, sample_counts: Tensor, seek_frames: Tensor) -> Tensor:
         """Spectrogram from `seek_frames` on, [N,mels,3000]; 0 behind the window's end."""
@@ -102,9 +126,8 @@ class EncoderGraph(nn.Module):
 
     def forward(self, waveform: Tensor, sample_counts: Tensor, seek_frames: Tensor) -> Tensor:
         """Encode, and project for every layer of the decoder."""
-        heard = self.encoder(self.features(waveform, sample_counts, seek_frames).to(self.dtype))
-        parts = [part for each in self.attentions for part in (each.key(heard), each.value(heard))]
-        return torch.stack(parts, 1).float()
+        heard: Tensor = self.encoder(self.features(waveform, sample_counts, seek_frames).to(self.dtype))
+        return (self.weights @ heard.transpose(1, 2)).reshape(-1, self.parts, self.width, AUDIO_POSITIONS).float()
 
 
 def build(weights: Path, precision: str) -> onnx.ModelProto:
@@ -117,8 +140,9 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
         "sample_counts": graph.Example(ones * 32_000, {0: "batch"}),
         "seek_frames": graph.Example(ones, {0: "batch"}),
     }
+    module = EncoderGraph(whisper_network.load(weights), precision)
     with disable_sdpa():  # softmax in FP32, and fewer operators
-        traced = graph.to_onnx(EncoderGraph(whisper_network.load(weights), precision), inputs, output_names=("cross",))
+        traced = graph.to_onnx(module, inputs, output_names=("cross",), translations=operators.GELU)
     # One window fills any machine; several at once would only multiply what attention over 1500 positions holds.
     model = chunks.in_chunks(traced, 1, weights_inside=False)
     whisper_network.open_sizes(model, CONTRACT)
@@ -134,17 +158,13 @@ write_random = whisper_random.write
 
 
 def expected(model: Any, waveform: Array, seek_frames: int) -> Array:
-    """What the library makes of a window from `seek_frames` on; [2L,1500,d]."""
+    """What the library makes of a window from `seek_frames` on; [2L,d,1500]."""
     from whisper.audio import log_mel_spectrogram, pad_or_trim
 
     mel = log_mel_spectrogram(waveform, model.dims.n_mels, padding=WINDOW_SAMPLES)
     content = mel[:, seek_frames : len(waveform) // FRAME_SAMPLES]
     with torch.no_grad():
-        heard = model.encoder(pad_or_trim(content, WINDOW_FRAMES)[None])[0]
-        parts = [
-            p for block in model.decoder.blocks for p in (block.cross_attn.key(heard), block.cross_attn.value(heard))
-        ]
-    return torch.stack(parts).numpy()
+        return whisper_network.cross(model, model.encoder(pad_or_trim(content, WINDOW_FRAMES)[None])[0])
 
 
 def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:

@@ -14,6 +14,7 @@ from torch import nn
 
 from reelscope_export.contract import Contract
 from reelscope_export.errors import WeightsUnreadable
+from reelscope_export.verify import Array
 
 FRAME_SAMPLES = 160
 """Samples of one frame of the spectrogram; 10 ms."""
@@ -62,6 +63,18 @@ def set_precision(module: nn.Module, precision: str) -> torch.dtype:
         if isinstance(part, (nn.Linear, nn.Conv1d, nn.Embedding)):
             part.to(dtype)
     return dtype
+
+
+def cross(model: Any, heard: torch.Tensor) -> Array:
+    """What speech_whisper_encoder gives, by the library's parts: [1500,d] of its encoder to [2L,d,1500]."""
+    with torch.no_grad():
+        parts = [
+            part
+            for block in model.decoder.blocks
+            for part in (block.cross_attn.key(heard), block.cross_attn.value(heard) - block.cross_attn.value.bias)
+        ]
+    found: Array = torch.stack(parts).transpose(1, 2).numpy()
+    return found
 
 
 def open_sizes(model: onnx.ModelProto, contract: Contract) -> None:

@@ -22,7 +22,7 @@ def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bo
     heard = _heard(
         model, ("Look at this cat. Coffee makes the mornings better.", "Nobody told me. Tap the link in bio!")
     )
-    cross = np.stack([_cross(model, each) for each in heard])
+    cross = np.stack([whisper_network.cross(model, each) for each in heard])
     tokenizer = whisper_network.tokenizer(model)
     prompt, end = list(tokenizer.sot_sequence), int(tokenizer.eot)
     alone = [decoded(run, prompt, end, row[None]) for row in cross]
@@ -50,7 +50,7 @@ def decoded(run: Run, prompt: list[int], end: int, cross: Array) -> tuple[list[l
     """Greedy tokens of each row before its end, and the sum of their log-probabilities with the end's."""
     count = len(cross)
     tokens, history = np.tile(np.array(prompt, np.int32), (count, 1)), np.full((count, 3), NONE, np.int32)
-    cache = np.zeros((count, cross.shape[1], 0, cross.shape[3]), np.float32)
+    cache = np.zeros((count, cross.shape[1], 0, cross.shape[2]), np.float32)
     sampled, sums = np.zeros((count, 0), np.int32), np.zeros(count)
     while sampled.shape[1] < TOKEN_COUNT:
         uniforms = np.zeros((count, min(_STEPS_PER_CALL, TOKEN_COUNT - sampled.shape[1])), np.float32)
@@ -81,16 +81,6 @@ def _heard(model: Any, texts: tuple[str, ...]) -> list[Any]:
         return list(model.encoder(torch.stack(mels)))
 
 
-def _cross(model: Any, heard: Any) -> Array:
-    import torch
-
-    attentions = [block.cross_attn for block in model.decoder.blocks]
-    with torch.no_grad():
-        parts = [part for each in attentions for part in (each.key(heard), each.value(heard))]
-    found: Array = torch.stack(parts).numpy()
-    return found
-
-
 def _library_text(model: Any, heard: Any) -> list[int]:
     import whisper
 
@@ -119,7 +109,7 @@ def _given(run: Run, model: Any, heard: Any, cross: Array) -> tuple[float, float
         hook.remove()
     scores = torch.stack([kept[layer][0, head] for layer, head in model.alignment_heads.indices().T]).numpy()
     chances = logits[:-1, : tokenizer.eot].softmax(1).numpy()
-    empty = np.zeros((1, cross.shape[0], 0, cross.shape[2]), np.float32)
+    empty = np.zeros((1, cross.shape[0], 0, cross.shape[1]), np.float32)
     zero = np.zeros(1, np.float32)
     found = run(np.array([tokens], np.int32), np.full((1, 3), NONE, np.int32), empty, cross[None], zero, zero[None])
     places = [place for place, token in enumerate(tokens) if place and token < tokenizer.eot]

@@ -84,7 +84,7 @@ def test_what_is_silence(loop):
 
 class Cross:
     def __init__(self, numbers):
-        self.numbers, self.shape = list(numbers), (len(numbers), 8, 1500, 384)
+        self.numbers, self.shape = list(numbers), (len(numbers), 8, 384, 1500)
 
     def rows(self, numbers):
         return Cross([self.numbers[number] for number in numbers])

@@ -14,6 +14,8 @@ from segments import FRAMES_PER_SECOND
 
 POSITIONS_PER_SECOND = 50
 _SMOOTHED_POSITIONS = 7
+_BOTH, _DOWN, _ALONG = range(3)
+"""Steps of a path: to the next token and position, the next token, the next position."""
 _MAX_MEDIAN_SECONDS = 0.7
 _SENTENCE_ENDS = ".。!！?？"  # noqa: RUF001 - full width
 _OPENING = "\"'“¿([{-"
@@ -86,38 +88,48 @@ def times(scores, frame_count, prompt_count):
 
 
 def _smoothed(weights):
-    """Median of seven neighbours in time; reflected at both ends."""
+    """Median of seven neighbours in time; reflected at both ends.
+
+    Neighbours are sorted by odd-even transposition, of whole arrays: numpy's sort takes each seven by themselves.
+    """
     margin = _SMOOTHED_POSITIONS // 2
     if weights.shape[-1] <= margin:
         return weights
     padded = np.pad(weights, ((0, 0), (0, 0), (margin, margin)), mode="reflect")
-    neighbours = np.lib.stride_tricks.sliding_window_view(padded, _SMOOTHED_POSITIONS, axis=-1)
-    return np.partition(neighbours, margin, axis=-1)[..., margin]
+    ranked = [padded[..., first : first + weights.shape[-1]] for first in range(_SMOOTHED_POSITIONS)]
+    for turn in range(_SMOOTHED_POSITIONS):
+        for place in range(turn % 2, _SMOOTHED_POSITIONS - 1, 2):
+            pair = ranked[place], ranked[place + 1]
+            ranked[place], ranked[place + 1] = np.minimum(*pair), np.maximum(*pair)
+    return ranked[margin]
 
 
 def warp(costs):
     """The cheapest path through [tokens, positions], forward in both: indices of its steps in each.
 
-    Every step costs what it enters. All cells of an antidiagonal are computed at once.
+    Every step costs what it enters. All cells of an antidiagonal are computed at once, and lie in one row here.
     """
     height, width = costs.shape
+    # [diagonal, token]; in cells that are no step, and around them, everything is infinite.
+    entered = np.full((height + width + 1, height + 1), np.inf)
+    for token in range(1, height + 1):
+        entered[token + 1 : token + 1 + width, token] = costs[token - 1]
     # Sums are kept as openai-whisper keeps them, so that it and we choose alike between paths that are almost equal.
-    total = np.full((height + 1, width + 1), np.inf, np.float32)
+    total = np.full(entered.shape, np.inf, np.float32)
     total[0, 0] = 0
-    came = np.zeros((height + 1, width + 1), np.int8)
-    for diagonal in range(2, height + width + 1):
-        row = np.arange(max(1, diagonal - width), min(height, diagonal - 1) + 1)
-        column = diagonal - row
-        both, down, along = total[row - 1, column - 1], total[row - 1, column], total[row, column - 1]
-        is_both, is_down = (both < down) & (both < along), (down < both) & (down < along)
-        total[row, column] = costs[row - 1, column - 1] + np.where(is_both, both, np.where(is_down, down, along))
-        came[row, column] = np.where(is_both, 0, np.where(is_down, 1, 2))
-    came[0, :], came[:, 0] = 2, 1
+    for diagonal in range(2, len(total)):
+        both, down, along = total[diagonal - 2, :-1], total[diagonal - 1, :-1], total[diagonal - 1, 1:]
+        aside = np.minimum(both, down)
+        # Where two are equal, the path goes along.
+        cheapest = np.where((both != down) & (aside < along), aside, along)
+        total[diagonal, 1:] = entered[diagonal, 1:] + cheapest
+    both, down, along = total[:-2, :-1], total[1:-1, :-1], total[1:-1, 1:]
+    steps = np.where((both < down) & (both < along), _BOTH, np.where((down < both) & (down < along), _DOWN, _ALONG))
     row, column, path = height, width, []
     while row > 0 or column > 0:
         path.append((row - 1, column - 1))
-        step = came[row, column]
-        row, column = row - (step != 2), column - (step != 1)
+        step = _ALONG if row == 0 else _DOWN if column == 0 else steps[row + column - 2, row - 1]
+        row, column = row - (step != _ALONG), column - (step != _DOWN)
     return np.array(path[::-1]).T
 
 

@@ -133,7 +133,7 @@ def _sample(networks, cross, prompt, end, temperature, uniforms, steps_per_call)
 
 def _begin(cross, prompt):
     """State of the decoder before the prompt."""
-    count, parts, _, width = cross.shape
+    count, parts, width, _ = cross.shape
     return {
         "tokens": np.tile(np.array(prompt, np.int32), (count, 1)),
         "history": np.full((count, 3), -1, np.int32),

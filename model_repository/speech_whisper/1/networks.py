@@ -92,7 +92,7 @@ class Cross:
 
     @property
     def shape(self):
-        """[N, 2L, 1500, d]."""
+        """[N, 2L, d, 1500]."""
         return tuple(self.tensor.shape())
 
     def rows(self, numbers):

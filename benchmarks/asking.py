@@ -39,13 +39,13 @@ def scene(rows: int, height: int = HEIGHT, width: int = WIDTH, channels: int = 3
 def sample(tensor: Tensor, rows: int, *, batched: bool) -> np.ndarray:
     """An input of `rows` rows, as a clip would give it: pictures, boxes of a third of the frame, faces within them.
 
-    A row of sound is a second of speech: each alone where rows are batched, one after the other where they are not. An
-    input that is no row's but the request's has the shape that it must have.
+    A row of sound is a second of speech: each alone where rows are batched; where they are not, the request has one
+    waveform, with one after the other. An input that is no row's but the request's has the shape that it must have.
     """
     dims = tensor.dims if batched else tensor.dims[1:]
     if tensor.name == "waveform":
         speech = np.resize(spoken.say(SENTENCE), rows * spoken.SAMPLE_RATE_HZ)
-        return speech.reshape(rows, -1) if batched else speech
+        return speech.reshape(rows if batched else 1, -1)
     if not batched and tensor.dims[0] > 0:
         return np.full(tensor.dims, STRINGS.get(tensor.name, b""), np.object_)
     if tensor.data_type == "TYPE_STRING":

@@ -14,6 +14,8 @@ from reelscope_export.contract import PROVENANCE, Tensor
 FRAMES = Tensor("frames", "TYPE_UINT8", (-1, -1, 3))
 """Input of most ensembles: RGB frames of any size, one size per request."""
 WAVEFORM = Tensor("waveform", "TYPE_FP32", (-1,))
+ONE_WAVEFORM = Tensor("waveform", "TYPE_FP32", (1, -1))
+"""Of requests that are batched whatever their length: a row of a batch each, as the batching model sees them."""
 """Input of those that hear: 16 kHz mono, full scale +-1."""
 
 
@@ -138,24 +140,24 @@ ENSEMBLES: tuple[Ensemble, ...] = (
     Ensemble(
         name="speech_activity",
         comment=(
-            "Speech activity: does somebody speak? waveform: 16 kHz mono, full scale +-1, any length.",
+            "Speech activity: does somebody speak? waveform: one per request, 16 kHz mono, full scale +-1, any length.",
             "Tensors as in model_repository/voice_activity_silero; voice_activity_silero_provenance says which weights",
             "answered.",
         ),
         steps=(Step("voice_activity_silero"),),
-        inputs=(WAVEFORM,),
+        inputs=(ONE_WAVEFORM,),
         max_batch_size=0,
     ),
     Ensemble(
         name="speech",
         comment=(
-            "Speech: the words that are spoken, and when. waveform: 16 kHz mono, full scale +-1, any length. language:",
-            "Whisper's code, empty to detect it. Tensors as in model_repository/speech_whisper; nothing is decoded",
-            "where voice_activity_silero hears no speech.",
+            "Speech: the words that are spoken, and when. waveform: one per request, 16 kHz mono, full scale +-1, any",
+            "length. language: Whisper's code, empty to detect it. Tensors as in model_repository/speech_whisper;",
+            "nothing is decoded where voice_activity_silero hears no speech.",
         ),
         # Not an output as well: Triton would not run the step for a caller who does not ask for that one, and give up.
         steps=(Step("voice_activity_silero", inner=("speech_probabilities",)), Step("speech_whisper")),
-        inputs=(WAVEFORM, Tensor("language", "TYPE_STRING", (1,))),
+        inputs=(ONE_WAVEFORM, Tensor("language", "TYPE_STRING", (1, 1))),
         max_batch_size=0,
     ),
     Ensemble(

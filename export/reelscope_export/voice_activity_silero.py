@@ -4,8 +4,8 @@ A short-time Fourier transform, convolutions and an LSTM, as the package silero-
 sequences, which gives in one call what the streaming network gives chunk by chunk. Oracle: that streaming network,
 `silero_vad.load_silero_vad(onnx=True)`, asked chunk by chunk.
 
-Input   waveform              float32 [n], 16 kHz mono, full scale +-1; n is any number, also 0.
-Output  speech_probabilities  float32 [ceil(n / 512)], 0-1; chunk k is the samples from 512 k on. The last chunk is
+Input   waveform              float32 [1,n], 16 kHz mono, full scale +-1; n is any number, also 0.
+Output  speech_probabilities  float32 [1,ceil(n / 512)], 0-1; chunk k is the samples from 512 k on. The last chunk is
                               completed with silence.
 """
 
@@ -33,11 +33,11 @@ CONTEXT_SAMPLES = 64
 CONTRACT = Contract(
     name="voice_activity_silero",
     comment=(
-        "Silero VAD. waveform: 16 kHz mono, full scale +-1, any length. speech_probabilities: one for each",
-        "512 samples, the last one for what is left.",
+        "Silero VAD. waveform: one per request, 16 kHz mono, full scale +-1, any length. speech_probabilities: one",
+        "for each 512 samples, the last one for what is left.",
     ),
-    inputs=(Spec("waveform", "TYPE_FP32", (-1,)),),
-    outputs=(Spec("speech_probabilities", "TYPE_FP32", (-1,)),),
+    inputs=(Spec("waveform", "TYPE_FP32", (1, -1)),),
+    outputs=(Spec("speech_probabilities", "TYPE_FP32", (1, -1)),),
     batched=False,
 )
 
@@ -46,19 +46,20 @@ _HEADER = f'<ir_version: 10, opset_import: ["" : {OPSET}]>'
 # Frames are context and chunk: the padded waveform cut at multiples of the chunk, and cut again one context later.
 # At least one frame is judged, because an LSTM takes no empty sequence; `chunk_count` drops it again.
 _BEFORE = f"""{_HEADER}
-before (float[samples] waveform) => (float[frames, {CONTEXT_SAMPLES + CHUNK_SAMPLES}] framed, int64[1] chunk_count)
+before (float[1, samples] waveform) => (float[frames, {CONTEXT_SAMPLES + CHUNK_SAMPLES}] framed, int64[1] chunk_count)
 <int64[1] chunk = {{{CHUNK_SAMPLES}}}, int64[1] chunk_less_one = {{{CHUNK_SAMPLES - 1}}},
  int64[1] context = {{{CONTEXT_SAMPLES}}}, int64[1] begin = {{0}}, int64[1] one = {{1}},
  int64[2] rows = {{-1, {CHUNK_SAMPLES}}}, int64[1] columns = {{1}}>
 {{
-    sample_count = Shape(waveform)
+    only = Squeeze(waveform, begin)
+    sample_count = Shape(only)
     rounded_up = Add(sample_count, chunk_less_one)
     chunk_count = Div(rounded_up, chunk)
     frame_count = Max(chunk_count, one)
     padded_count = Mul(frame_count, chunk)
     missing = Sub(padded_count, sample_count)
     pads = Concat<axis = 0>(context, missing)
-    padded = Pad(waveform, pads)
+    padded = Pad(only, pads)
     last = Add(padded_count, context)
     current = Slice(padded, context, last)
     earlier = Slice(padded, begin, padded_count)
@@ -70,10 +71,11 @@ before (float[samples] waveform) => (float[frames, {CONTEXT_SAMPLES + CHUNK_SAMP
 """
 
 _AFTER = f"""{_HEADER}
-after (float[frames] judged, int64[1] chunk_count) => (float[chunks] speech_probabilities)
+after (float[frames] judged, int64[1] chunk_count) => (float[1, chunks] speech_probabilities)
 <int64[1] begin = {{0}}>
 {{
-    speech_probabilities = Slice(judged, begin, chunk_count)
+    cut = Slice(judged, begin, chunk_count)
+    speech_probabilities = Unsqueeze(cut, begin)
 }}
 """
 
@@ -129,9 +131,9 @@ def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bo
     waveforms = (speech, np.zeros(16000, np.float32), noise, speech[8000:8300], speech[8000:8512], speech[:0])
     worst = 0.0
     for waveform in waveforms:
-        found, expected = run(waveform)["speech_probabilities"], judge(waveform)
+        found, expected = run(waveform[None])["speech_probabilities"][0], judge(waveform)
         worst = max(worst, float(np.abs(found - expected).max(initial=0)) if found.shape == expected.shape else 1.0)
-    said = run(speech)["speech_probabilities"]
+    said = run(speech[None])["speech_probabilities"]
     return (
         Measure("probability difference", worst, 1e-4),
         Measure("chunks that hold speech", float((said > 0.5).mean()), 0.5, at_least=True),

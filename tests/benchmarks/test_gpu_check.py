@@ -152,7 +152,7 @@ def test_samples_are_what_an_ensemble_takes(name: str) -> None:
         dims = tensor.dims if batched else tensor.dims[1:]
         assert all(dim in (-1, size) for dim, size in zip(dims, found.shape[1:], strict=True)), tensor
         if not batched and tensor.name == "waveform":
-            assert len(found) == 3 * 16_000
+            assert found.shape == (1, 3 * 16_000)
         else:
             assert len(found) == (3 if batched or tensor.dims[0] < 0 else tensor.dims[0])
         if tensor.name == "boxes_xyxy":

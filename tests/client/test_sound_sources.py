@@ -64,9 +64,9 @@ def heard(seconds, *speech):
 
 
 def by_level(inputs):
-    waveform = inputs["waveform"]
+    (waveform,) = inputs["waveform"]
     frames = np.pad(waveform, (0, -len(waveform) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
-    return {"speech_probabilities": (frames.mean(1) > 0.25).astype(np.float32)}
+    return {"speech_probabilities": (frames.mean(1) > 0.25).astype(np.float32)[None]}
 
 
 def activity_server():
@@ -120,7 +120,7 @@ def test_sound_behind_the_last_frame_is_left_out():
     source.listeners.append(passages.append)
     found = feed(source, heard(10, (1.0, 2.0), (4.0, 9.0)), duration_seconds=5.0)
     assert np.allclose(found.spans_seconds, [[1.0, 2.0], [4.0, 5.0]], atol=2 * HOP_SECONDS)
-    assert server.calls[0]["waveform"].shape == (5 * RATE,)
+    assert server.calls[0]["waveform"].shape == (1, 5 * RATE)
     assert found.duration_seconds == 5.0
     assert [len(passage.samples) for passage in passages] == [5 * RATE]
     long = feed(started(SpeechActivitySource, activity_server()), heard(90, (4.0, 80.0)), duration_seconds=5.0)
@@ -137,7 +137,7 @@ def test_blocks_leave_no_trace():
     source.listeners.append(passages.append)
     found = feed(source, sound, chunk=15_999)
     assert len(server.calls) == 7
-    whole = by_level({"waveform": sound})["speech_probabilities"]
+    (whole,) = by_level({"waveform": sound[None]})["speech_probabilities"]
     assert len(found.probabilities) == len(whole)
     assert np.abs(found.probabilities - whole).sum() <= 0
     assert np.array_equal(np.concatenate([passage.samples for passage in passages]), sound)
@@ -169,7 +169,7 @@ def test_a_server_that_is_gone(monkeypatch):
 
 
 def transcript(words, utterances, language=b"en"):
-    return {
+    answer = {
         "word_texts": np.array([text for text, *_ in words], np.object_),
         "word_times_seconds": np.array([times for _, *times in words], np.float32).reshape(-1, 2),
         "word_probabilities": np.full(len(words), 0.9, np.float32),
@@ -180,6 +180,7 @@ def transcript(words, utterances, language=b"en"):
         "detected_language": np.array([language], np.object_),
         "language_probability": np.array([0.95], np.float32),
     }
+    return {name: array[None] for name, array in answer.items()}
 
 
 def passage(start, seconds, *spans):

@@ -36,16 +36,16 @@ def test_is_trained_even_where_random_weights_are_asked_for(built: Outcome) -> N
 @pytest.mark.parametrize("sample_count", [0, 1, 511, 512, 513, 1024, 16_000, 16_001])
 def test_any_length(run: verify.Run, sample_count: int) -> None:
     waveform = spoken.say("How long is this?")[4000:][:sample_count]
-    found = run(waveform)["speech_probabilities"]
-    assert found.shape == (-(-len(waveform) // 512),)
-    np.testing.assert_allclose(found, voice_activity_silero.oracle()(waveform), atol=1e-4)
+    found = run(waveform[None])["speech_probabilities"]
+    assert found.shape == (1, -(-len(waveform) // 512))
+    np.testing.assert_allclose(found[0], voice_activity_silero.oracle()(waveform), atol=1e-4)
 
 
 def test_hears_speech_and_nothing_else(run: verify.Run) -> None:
     """Speech between silences; noise and a chord are none."""
     silence = np.zeros(16_000, np.float32)
     speech = spoken.say("Coffee makes the mornings better.")
-    found = run(np.concatenate((silence, speech, silence)))["speech_probabilities"]
+    (found,) = run(np.concatenate((silence, speech, silence))[None])["speech_probabilities"]
     assert found[:28].max() < 0.5
     assert found[32 : 32 + len(speech) // 512 - 8].mean() > 0.8
     assert found[-16:].max() < 0.5
@@ -53,7 +53,7 @@ def test_hears_speech_and_nothing_else(run: verify.Run) -> None:
     chord = sum(np.sin(2 * np.pi * hz * times) for hz in (220, 277, 330)).astype(np.float32) / 10
     noise = np.random.default_rng(0).normal(0, 0.05, 32_000).astype(np.float32)
     for sound in (chord, noise, np.zeros(32_000, np.float32)):
-        assert run(sound)["speech_probabilities"].max() < 0.5
+        assert run(sound[None])["speech_probabilities"].max() < 0.5
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:

@@ -76,8 +76,8 @@ def test_the_demo_clip_speaks_over_music(client):
 
 def test_zero_and_few_samples_are_answered(client):
     def ask(count):
-        inputs = {"waveform": np.zeros(count, np.float32)}
-        return client.ask("speech_activity", inputs, ("speech_probabilities",), 30).result()["speech_probabilities"]
+        inputs = {"waveform": np.zeros((1, count), np.float32)}
+        return client.ask("speech_activity", inputs, ("speech_probabilities",), 30).result()["speech_probabilities"][0]
 
     assert ask(0).shape == (0,)
     assert ask(1).shape == ask(512).shape == (1,)

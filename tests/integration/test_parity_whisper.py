@@ -20,6 +20,8 @@ from tritonclient.utils import InferenceServerException
 import whisper_loop
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
+from reelscope.errors import InvalidRequest
+from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope_export import paths, spoken, voice_activity_silero, weights, whisper_network, whisper_random
 
 MODELS = ("voice_activity_silero", "speech_whisper_encoder", "speech_whisper_decoder", "speech_whisper")
@@ -72,9 +74,15 @@ def sounds() -> dict[str, np.ndarray]:
 
 
 def transcribe(loop: Any, networks: Any, windows: list[Any], language: str = "en", tokens: int = TOKENS) -> Any:
+    (clip,) = transcribed(loop, networks, [loop.transcript.Clip(windows, language, lambda: False)], tokens)
+    return clip.utterances
+
+
+def transcribed(loop: Any, networks: Any, clips: list[Any], tokens: int = TOKENS) -> list[Any]:
     chosen = loop.decoding.Settings((0.0,), max_tokens=tokens, max_passes=100, steps_per_call=8)
-    transcriber = loop.transcript.Transcriber(networks, loop.transcript.Vocabulary(), lambda: chosen, language)
-    return transcriber.transcribe(windows)
+    loop.transcript.Transcriber(networks, loop.transcript.Vocabulary(), lambda: chosen, 4).transcribe(clips)
+    assert not any(clip.error for clip in clips)
+    return clips
 
 
 def upstream(model: Any, waveform: np.ndarray, language: str = "en", tokens: int = TOKENS) -> list[dict[str, Any]]:
@@ -131,22 +139,31 @@ def test_equals_transcribe(loop, networks, model):
 
 
 def request(waveform: np.ndarray, language: str) -> list[triton.InferInput]:
-    sound, code = triton.InferInput("waveform", [len(waveform)], "FP32"), triton.InferInput("language", [1], "BYTES")
-    sound.set_data_from_numpy(waveform)
-    code.set_data_from_numpy(np.array([language.encode()], object))
-    return [sound, code]
+    code = triton.InferInput("language", [1, 1], "BYTES")
+    code.set_data_from_numpy(np.array([[language.encode()]], object))
+    return [sent(waveform), code]
+
+
+def sent(waveform: np.ndarray) -> triton.InferInput:
+    sound = triton.InferInput("waveform", [1, len(waveform)], "FP32")
+    sound.set_data_from_numpy(waveform[None])
+    return sound
 
 
 def ask(connection: triton.InferenceServerClient, waveform: np.ndarray, language: str = "") -> dict[str, np.ndarray]:
-    answer = connection.infer("speech", request(waveform, language))
-    return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
+    return arrays(connection.infer("speech", request(waveform, language)))
+
+
+def arrays(answer: triton.InferResult) -> dict[str, np.ndarray]:
+    """Outputs of the one waveform of a request."""
+    names = [output.name for output in answer.get_response().outputs]
+    assert all(len(answer.as_numpy(name)) == 1 for name in names)
+    return {name: answer.as_numpy(name)[0] for name in names if name != "voice_activity_silero_provenance"}
 
 
 def heard(connection: triton.InferenceServerClient, waveform: np.ndarray) -> np.ndarray:
     """Probabilities of speech, as the ensemble's first step gives them to the second."""
-    sound = triton.InferInput("waveform", [len(waveform)], "FP32")
-    sound.set_data_from_numpy(waveform)
-    return connection.infer("speech_activity", [sound]).as_numpy("speech_probabilities")
+    return connection.infer("speech_activity", [sent(waveform)]).as_numpy("speech_probabilities")[0]
 
 
 def test_triton_answers_the_first_pass_of_every_window(connection, loop, model):
@@ -182,11 +199,10 @@ def test_language_is_detected_as_the_library_detects_it(loop, networks, model):
     mel = log_mel_spectrogram(waveform, padding=480_000)[:, : len(waveform) // 160]
     with torch.no_grad():
         _, expected = model.detect_language(pad_or_trim(mel, 3000))
-    chosen = loop.decoding.Settings((0.0,), 8, 1, 8)
-    transcriber = loop.transcript.Transcriber(networks, loop.transcript.Vocabulary(), lambda: chosen, "")
-    transcriber.transcribe([loop.windows.Window(waveform, [(0, len(waveform))])])
-    assert transcriber.language == max(expected, key=expected.get)
-    assert transcriber.language_probability == pytest.approx(expected[transcriber.language], abs=1e-4)
+    window = loop.windows.Window(waveform, [(0, len(waveform))])
+    (clip,) = transcribed(loop, networks, [loop.transcript.Clip([window], "", lambda: False)], tokens=8)
+    assert clip.language == max(expected, key=expected.get)
+    assert clip.language_probability == pytest.approx(expected[clip.language], abs=1e-4)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01, 1, 40])
@@ -212,6 +228,49 @@ def test_every_output_can_be_asked_for_alone(connection, name):
     wanted = [triton.InferRequestedOutput(name)]
     answer = connection.infer("speech", request(sounds()["German"], "de"), outputs=wanted).get_response()
     assert [output.name for output in answer.outputs] == [name]
+
+
+def executions(connection: triton.InferenceServerClient, model: str) -> tuple[int, int]:
+    """Requests that a model has answered, and how often it was run for them."""
+    (found,) = connection.get_inference_statistics(model).model_stats
+    return found.inference_count, found.execution_count
+
+
+def test_requests_that_wait_are_decoded_together(connection, server):
+    """Of different lengths and languages; each is answered as alone, and an unknown language alone is refused."""
+    asked = [(waveform, language) for waveform in sounds().values() for language in ("", "de")]
+    alone = [ask(connection, *each) for each in asked]
+    before = {model: executions(connection, model) for model in MODELS[1:]}
+    outputs = ("word_texts", "word_times_seconds", "word_utterances", "utterance_texts", "detected_language")
+    with InferenceClient(server.grpc_url) as client:
+
+        def begin(waveform: np.ndarray, language: str) -> PendingAnswer:
+            inputs = {"waveform": waveform[None], "language": np.array([[language.encode()]], object)}
+            return client.ask("speech", inputs, outputs, 120)
+
+        pending = [begin(*each) for each in asked]
+        refused = begin(asked[0][0], "xx")
+        for each, expected in zip(pending, alone, strict=True):
+            found = {name: rows[0] for name, rows in each.result().items()}
+            times = found.pop("word_times_seconds")
+            for name, array in found.items():
+                np.testing.assert_array_equal(array, expected[name], err_msg=name)
+            np.testing.assert_allclose(times, expected["word_times_seconds"], atol=MAX_TIME_ERROR_SECONDS)
+        with pytest.raises(InvalidRequest, match="language 'xx'"):
+            refused.result()
+    more = {model: np.subtract(executions(connection, model), before[model]) for model in MODELS[1:]}
+    answered, runs = more["speech_whisper"]
+    assert answered == len(asked) + 1
+    assert runs < answered, "requests are executed together"
+    # One pass each: alone, every one of them would have been encoded by itself.
+    assert more["speech_whisper_encoder"][1] < len(asked)
+
+
+def test_a_request_has_one_waveform(connection):
+    two = triton.InferInput("waveform", [2, 16_000], "FP32")
+    two.set_data_from_numpy(np.zeros((2, 16_000), np.float32))
+    with pytest.raises(InferenceServerException, match="waveform"):
+        connection.infer("speech_activity", [two])
 
 
 def test_unknown_languages_are_refused(connection):

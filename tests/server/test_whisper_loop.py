@@ -113,11 +113,16 @@ class Networks:
         }
 
 
+def decode(loop, networks, rows, no_speech, settings):
+    prompts = [[1, 2, 3]] * len(rows)
+    return loop.decoding.decode(networks, Cross(rows), prompts, networks.tokens, no_speech, settings, lambda row: True)
+
+
 def test_only_doubtful_windows_are_decoded_again(loop):
     networks = Networks(loop, [-0.5, -1.3, -1.7, -9.0])
     settings = loop.decoding.Settings((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 8, 1, 8)
     no_speech = np.array([0.1, 0.1, 0.1, 0.9])
-    found = loop.decoding.decode(networks, Cross(range(4)), [1, 2, 3], networks.tokens, no_speech, settings)
+    found = decode(loop, networks, range(4), no_speech, settings)
     assert [each.temperature for each in found] == [0.0, 0.4, 0.8, 0.0], "the last one is silence"
     assert [(heat, rows) for heat, rows, _ in networks.asked] == [
         (0.0, [0, 1, 2, 3]),
@@ -127,8 +132,115 @@ def test_only_doubtful_windows_are_decoded_again(loop):
         (0.8, [2]),
     ]
     assert found[1].mean_log_probability == pytest.approx(-0.9)
-    hopeless = loop.decoding.decode(Networks(loop, [-9.0]), Cross([0]), [1], networks.tokens, [0.1], settings)
+    hopeless = decode(loop, Networks(loop, [-9.0]), [0], [0.1], settings)
     assert hopeless[0].temperature == 1.0, "the last try stands"
+
+
+class Speakers:
+    """Networks that hear in window k the word 1000 + k, in the language k; `broken` are words that cannot be placed."""
+
+    def __init__(self, loop, broken=()):
+        self.tokens, self.broken = loop.tokens.Tokens(described()), broken
+        self.calls, self.languages = [], []
+
+    def encode(self, waveform, counts, seeks):
+        numbers = [int(row[0]) for row in waveform]
+        if 99 in numbers:
+            raise RuntimeError("too loud")
+        return Cross(numbers)
+
+    def decode(self, cross, inputs, outputs):
+        count, tokens, past = len(cross.numbers), inputs["tokens"], inputs["cache"].shape[2]
+        assert len({len(array) for array in inputs.values()}) == 1
+        if "logits" in outputs:
+            logits = np.zeros((count, 51_865), np.float32)
+            logits[range(count), self.tokens.first_language + np.array(cross.numbers)] = 5
+            return {"logits": logits, "tokenizer": np.array([described()], object)}
+        if "alignment_scores" in outputs:
+            if cross.numbers[0] in self.broken:
+                raise ValueError("it cannot be placed")
+            scores = np.zeros((1, 6, tokens.shape[1], 1500), np.float32)
+            for place in range(tokens.shape[1]):
+                scores[:, :, place, 5 * place : 5 * place + 5] = 5  # one word after the other, 0.1 s each
+            return {"token_probabilities": np.full(tokens.shape, 0.5), "alignment_scores": scores}
+        if not past:
+            self.languages += [int(row[1]) - self.tokens.first_language for row in tokens]
+        self.calls.append(cross.numbers)
+        first, end, taken = self.tokens.first_timestamp, self.tokens.end, past - 2 if past else 0
+        said = np.array([[first, 1000 + number, first + 50, end] for number in cross.numbers])
+        sampled = said[:, taken : taken + inputs["uniforms"].shape[1]]
+        return {
+            "sampled": sampled,
+            "sampled_log_probabilities": np.full(sampled.shape, -0.1, np.float32),
+            "next_history": inputs["history"],
+            "next_cache": np.zeros((count, 8, past + tokens.shape[1] + sampled.shape[1] - 1, 384), np.float32),
+        }
+
+
+def clip(loop, *numbers, language="", is_cancelled=lambda: False):
+    """A request of windows of one second."""
+    samples = [np.full(16_000, number, np.float32) for number in numbers]
+    windows = [loop.windows.Window(each, [(0, 16_000)]) for each in samples]
+    return loop.transcript.Clip(windows, language, is_cancelled)
+
+
+def transcribe(loop, networks, clips, windows_per_call=4, steps_per_call=8):
+    settings = loop.decoding.Settings((0.0,), 8, 1, steps_per_call)
+    vocabulary = loop.transcript.Vocabulary()
+    loop.transcript.Transcriber(networks, vocabulary, lambda: settings, windows_per_call).transcribe(clips)
+    return [[utterance.text for utterance in each.utterances] for each in clips]
+
+
+def texts(networks, *numbers):
+    return [networks.tokens.text([1000 + number]).strip() for number in numbers]
+
+
+def test_clips_are_decoded_together(loop):
+    networks = Speakers(loop)
+    clips = [clip(loop, 3, 4), clip(loop, 5, language="de"), clip(loop, 6), clip(loop)]
+    found = transcribe(loop, networks, clips)
+    assert found == [texts(networks, 3, 4), texts(networks, 5), texts(networks, 6), []]
+    assert networks.calls == [[3, 4, 5, 6]]
+    known = networks.tokens.languages
+    assert [each.language for each in clips] == [known[3], "de", known[6], ""]
+    assert networks.languages == [3, 3, known.index("de"), 6], "each in its own; a clip in that of its first window"
+    assert [each.language_probability for each in clips[:3]] == pytest.approx([0.6, 0.004, 0.6], abs=0.01)
+    assert clips[3].language_probability is None
+
+
+def test_clips_do_not_fit_into_one_call(loop):
+    networks = Speakers(loop)
+    clips = [clip(loop, 3, 4, 5), clip(loop, 6, 7)]
+    assert transcribe(loop, networks, clips, windows_per_call=2) == [texts(networks, 3, 4, 5), texts(networks, 6, 7)]
+    assert networks.calls == [[3, 4], [5, 6], [7]]
+    assert networks.languages == [3, 3, 3, 6, 6]
+
+
+def test_what_one_clip_meets_is_no_other_s_business(loop):
+    networks = Speakers(loop, broken=(4,))
+    unknown, broken, loud = clip(loop, 3, language="xx"), clip(loop, 4, 5), clip(loop, 99)
+    clips = [clip(loop, 6), unknown, broken, clip(loop, 7), loud]
+    found = transcribe(loop, networks, clips)
+    assert [found[0], found[3]] == [texts(networks, 6), texts(networks, 7)]
+    assert [found[0], found[3]] == transcribe(loop, Speakers(loop), [clip(loop, 6), clip(loop, 7)])
+    assert isinstance(unknown.error, loop.transcript.UnknownLanguage)
+    assert str(broken.error) == "it cannot be placed"
+    assert str(loud.error) == "too loud"
+    assert [each.error for each in (clips[0], clips[3])] == [None, None]
+
+
+def test_a_clip_that_nobody_waits_for_is_dropped_between_two_calls(loop):
+    networks = Speakers(loop)
+    given_up = clip(loop, 4, 5, is_cancelled=lambda: len(networks.calls) >= 2)
+    clips = [clip(loop, 3), given_up, clip(loop, 6)]
+    found = transcribe(loop, networks, clips, steps_per_call=1)
+    assert networks.calls == [[3, 4, 5, 6]] * 2 + [[3, 6]] * 2
+    assert isinstance(given_up.error, loop.transcript.Cancelled)
+    assert found == [texts(networks, 3), [], texts(networks, 6)]
+    never = clip(loop, 7, is_cancelled=lambda: True)
+    transcribe(loop, networks, [never])
+    assert isinstance(never.error, loop.transcript.Cancelled)
+    assert [7] not in networks.calls
 
 
 def test_one_pass_is_cut_as_the_library_cuts_it(loop):

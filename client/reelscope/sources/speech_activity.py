@@ -58,7 +58,7 @@ class SpeechActivitySource(AskingSource[MonoChunk]):
 
     def consume(self, about: int, answer: dict[str, NDArray[Any]]) -> None:
         """Keep the answers behind the lead-in, which has `about` frames."""
-        self._probabilities = np.concatenate([self._probabilities, answer["speech_probabilities"][about:]])
+        self._probabilities = np.concatenate([self._probabilities, answer["speech_probabilities"][0, about:]])
         while self.listeners and len(self._probabilities) - self._passage_frame >= PASSAGE_FRAMES:
             end = self._passage_frame + PASSAGE_FRAMES
             frames = self._cut(self._probabilities[self._passage_frame : end])
@@ -87,7 +87,7 @@ class SpeechActivitySource(AskingSource[MonoChunk]):
 
     def _ask_block(self, samples: NDArray[np.float32]) -> None:
         waveform = np.concatenate([self._lead_in, samples])
-        self.ask_about({"waveform": waveform}, len(self._lead_in) // FRAME_SAMPLES)
+        self.ask_about({"waveform": waveform[None]}, len(self._lead_in) // FRAME_SAMPLES)
         self._lead_in = waveform[-LEAD_IN_FRAMES * FRAME_SAMPLES :]
 
     def _pass_on(self, sample_count: int) -> None:

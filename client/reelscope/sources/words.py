@@ -13,7 +13,7 @@ from reelscope.sources import syllables
 from reelscope.sources.ensemble import AskingSource
 from reelscope.types import ClipHeader, SpeechPassage
 
-ANY_LANGUAGE = np.array([b""], np.object_)
+ANY_LANGUAGE = np.array([[b""]], np.object_)
 """The language is detected."""
 SPEECH_MARGIN_SECONDS = 0.2
 """Words lie this near to speech (ANALYZERS.md, I9)."""
@@ -58,10 +58,11 @@ class WordSource(AskingSource[SpeechPassage]):
         """Ask about a passage in which somebody speaks."""
         self._sample_count += len(part.samples)
         if len(part.spans_seconds):
-            self.ask_about({"waveform": part.samples, "language": ANY_LANGUAGE}, part)
+            self.ask_about({"waveform": part.samples[None], "language": ANY_LANGUAGE}, part)
 
     def consume(self, about: SpeechPassage, answer: dict[str, NDArray[Any]]) -> None:
         """Keep what is said in one passage."""
+        answer = {name: array[0] for name, array in answer.items()}
         language = answer["detected_language"][0].decode()
         if language:
             speech_seconds = float((about.spans_seconds[:, 1] - about.spans_seconds[:, 0]).sum())

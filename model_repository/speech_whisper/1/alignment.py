@@ -37,7 +37,7 @@ def align(networks, cross, tokens, prompt, segments, language, seek, frame_count
     """Give the segments of one pass their words, and more exact times.
 
     Args:
-        networks: of the request.
+        networks: of the batch.
         cross: of the encoder, of this window alone.
         tokens: the network's.
         prompt: tokens that began the text.

@@ -70,9 +70,8 @@ class Result:
 
 def first_logits(networks, cross, start):
     """Logits [N,V] after the first token alone, which tell language and silence; and the description of the tokens."""
-    found = _ask(
-        networks, cross, _begin(cross, [start]), 0.0, np.zeros((cross.shape[0], 1), np.float32), ["logits", "tokenizer"]
-    )
+    state, chance = _begin(cross, [[start]] * cross.shape[0]), np.zeros((cross.shape[0], 1), np.float32)
+    found = _ask(networks, cross, state, 0.0, chance, ["logits", "tokenizer"])
     return found["logits"], found["tokenizer"].flat[0]
 
 
@@ -82,29 +81,30 @@ def languages(logits, tokens):
     return softmax(logits[:, first : first + len(tokens.languages)])
 
 
-def decode(networks, cross, prompt, tokens, no_speech, settings):
+def decode(networks, cross, prompts, tokens, no_speech, settings, is_wanted):
     """Decode windows until no result is doubtful, or the temperatures are used up.
 
     Args:
-        networks: of the request.
+        networks: of the batch.
         cross: of the encoder.
-        prompt: tokens that begin every text.
+        prompts: tokens that begin the text of each window, equally many.
         tokens: the network's.
         no_speech: probability that nobody speaks, of each window.
         settings: how much is tried.
+        is_wanted: whether anybody waits for a window, by its row; asked between the calls of the network.
 
     Returns:
-        A `Result` for each window.
+        A `Result` for each window; None for those that nobody waits for any more.
     """
     results = [None] * cross.shape[0]
     waiting = list(range(cross.shape[0]))
     # The text has to fit into the decoder once more when it is aligned, with two tokens around it.
-    limit = min(settings.max_tokens, tokens.context - len(prompt) - 2)
+    limit = min(settings.max_tokens, tokens.context - len(prompts[0]) - 2)
     for number, temperature in enumerate(settings.temperatures):
         # The same numbers for every request and every row: equal sound gets equal text, whatever is decoded beside it.
         uniforms = np.random.default_rng(number).random(limit, np.float32)
-        sampled, sums = _sample(
-            networks, cross.rows(waiting), prompt, tokens.end, temperature, uniforms, settings.steps_per_call
+        waiting, sampled, sums = _sample(
+            networks, cross, waiting, prompts, tokens.end, temperature, uniforms, settings.steps_per_call, is_wanted
         )
         for row, said, total in zip(waiting, sampled, sums, strict=True):
             text = tokens.text(said).strip()
@@ -115,27 +115,34 @@ def decode(networks, cross, prompt, tokens, no_speech, settings):
     return results
 
 
-def _sample(networks, cross, prompt, end, temperature, uniforms, steps_per_call):
-    """Tokens of each row before its end, and the sums of their log-probabilities with the end's."""
+def _sample(networks, cross, rows, prompts, end, temperature, uniforms, steps_per_call, is_wanted):
+    """Of the rows that are wanted to the end: their numbers, tokens before the end, and sums of log-probabilities."""
     outputs = ["sampled", "sampled_log_probabilities", "next_history", "next_cache"]
-    state, taken, sums = _begin(cross, prompt), [], np.zeros(cross.shape[0])
+    cross, state = cross.rows(rows), _begin(cross, [prompts[row] for row in rows])
+    taken, sums = np.zeros((len(rows), 0), np.int32), np.zeros(len(rows))
     for first in range(0, len(uniforms), steps_per_call):
-        chance = np.tile(uniforms[first : first + steps_per_call], (cross.shape[0], 1))
-        found = _ask(networks, cross, state, temperature, chance, outputs)
-        taken.append(found["sampled"])
-        sums += found["sampled_log_probabilities"].sum(1, dtype=np.float64)
-        if (found["sampled"][:, -1] == end).all():
+        kept = [place for place, row in enumerate(rows) if is_wanted(row)]
+        if len(kept) < len(rows):
+            rows, taken, sums = [rows[place] for place in kept], taken[kept], sums[kept]
+            cross, state = cross.rows(kept), {name: array[kept] for name, array in state.items()}
+        if not rows:
             break
-        state = {"tokens": taken[-1][:, -1:], "history": found["next_history"], "cache": found["next_cache"]}
-    rows = np.concatenate(taken, 1).tolist()
-    return [row[: row.index(end)] if end in row else row for row in rows], sums.tolist()
+        chance = np.tile(uniforms[first : first + steps_per_call], (len(rows), 1))
+        found = _ask(networks, cross, state, temperature, chance, outputs)
+        taken = np.concatenate((taken, found["sampled"]), 1)
+        sums += found["sampled_log_probabilities"].sum(1, dtype=np.float64)
+        if (taken[:, -1] == end).all():
+            break
+        state = {"tokens": taken[:, -1:], "history": found["next_history"], "cache": found["next_cache"]}
+    return rows, [row[: row.index(end)] if end in row else row for row in taken.tolist()], sums.tolist()
 
 
-def _begin(cross, prompt):
-    """State of the decoder before the prompt."""
-    count, parts, width, _ = cross.shape
+def _begin(cross, prompts):
+    """State of the decoder before the prompts, one for each row."""
+    _, parts, width, _ = cross.shape
+    count = len(prompts)
     return {
-        "tokens": np.tile(np.array(prompt, np.int32), (count, 1)),
+        "tokens": np.array(prompts, np.int32),
         "history": np.full((count, 3), -1, np.int32),
         "cache": np.zeros((count, parts, 0, width), np.float32),
     }
@@ -153,7 +160,7 @@ def _ask(networks, cross, state, temperature, uniforms, outputs):
 def given(networks, cross, tokens):
     """For a text that is known: probability [S] of each token, and the scores [H,S,1500] of the aligning heads."""
     outputs = ["token_probabilities", "alignment_scores"]
-    found = _ask(networks, cross, _begin(cross, tokens), 0.0, np.zeros((1, 1), np.float32), outputs)
+    found = _ask(networks, cross, _begin(cross, [tokens]), 0.0, np.zeros((1, 1), np.float32), outputs)
     return found["token_probabilities"][0], found["alignment_scores"][0]
 
 

@@ -4,8 +4,9 @@ Everything that a network says depends on its own weights: the texts of its toke
 (`tokenizer`), and its aligning heads are chosen in its graph. So a new version needs nothing beside it, is not confused
 with an old one while both serve, and another backend serves it as well.
 
-Requests are answered one by one: all windows of a request are decoded together, but windows of several requests are
-not, because Triton hands a model without batches one request at a time. More instances decode side by side.
+A request has one waveform, as a batch of one. Requests that wait are answered together: their windows are decoded
+side by side, whosever they are, and each request has its own language, its own error, and its own end when nobody waits
+for it any more.
 
 Parameters of the config:
     temperatures      of one try after the other, until a result is not doubtful
@@ -21,8 +22,8 @@ import json
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from decoding import Settings
-from networks import Cancelled, NetworkFailed, NetworkMissing, Networks
-from transcript import Transcriber, UnknownLanguage, Vocabulary
+from networks import NetworkFailed, NetworkMissing, Networks
+from transcript import Cancelled, Clip, Transcriber, UnknownLanguage, Vocabulary
 from windows import windows
 
 _CODES = {
@@ -50,41 +51,47 @@ class TritonPythonModel:
 
     def execute(self, requests):
         """Answer every request, each with its own words or its own error."""
-        return [self._answer(request) for request in requests]
-
-    def _answer(self, request):
-        try:
-            outputs = self._transcribe(request)
-        except Exception as error:  # whatever one request meets, its neighbours are answered
-            code = getattr(pb_utils.TritonError, _CODES.get(type(error), "INTERNAL"))
-            message = f"{self.name}: {str(error) or type(error).__name__.lower()}"
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
-        wanted = request.requested_output_names()
-        return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, array) for name, array in outputs.items() if name in wanted]
-        )
-
-    def _transcribe(self, request):
-        waveform, probabilities, language = (
-            pb_utils.get_input_tensor_by_name(request, name).as_numpy()
-            for name in ("waveform", "speech_probabilities", "language")
-        )
-        if len(probabilities) != -(-len(waveform) // 512):
-            raise ValueError(f"{len(probabilities)} speech_probabilities for a waveform of {len(waveform)} samples")
-        networks = Networks(request)
-        transcriber = Transcriber(
+        networks, clips = Networks(), [self._clip(request) for request in requests]
+        Transcriber(
             networks,
             self.vocabulary,
             lambda: self.settings[all(json.loads(each)["trained"] for each in networks.provenance.values())],
-            language[0].decode(),
+            self.windows_per_call,
+        ).transcribe(clips)
+        return [self._answer(networks, *pair) for pair in zip(requests, clips, strict=True)]
+
+    def _clip(self, request):
+        """What a request asks, or what is wrong with it."""
+        try:
+            waveform, probabilities, language = (
+                pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+                for name in ("waveform", "speech_probabilities", "language")
+            )
+            if len(waveform) != 1:
+                raise ValueError(f"{len(waveform)} waveforms in one request; a request has one")
+            waveform, probabilities = waveform[0], probabilities[0]
+            if len(probabilities) != -(-len(waveform) // 512):
+                raise ValueError(f"{len(probabilities)} speech_probabilities for a waveform of {len(waveform)} samples")
+            return Clip(windows(waveform, probabilities), language[0, 0].decode(), request.is_cancelled)
+        except ValueError as error:
+            return Clip([], "", request.is_cancelled, error=ValueError(str(error)))
+
+    def _answer(self, networks, request, clip):
+        if clip.error:
+            return self._refusal(clip.error)
+        try:
+            outputs = {**_arrays(clip), "provenance": _strings(self._provenance(networks))}
+        except Exception as error:  # whatever one request meets, its neighbours are answered
+            return self._refusal(error)
+        wanted = request.requested_output_names()
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(name, array[None]) for name, array in outputs.items() if name in wanted]
         )
-        found = windows(waveform, probabilities)
-        utterances = []
-        for first in range(0, len(found), self.windows_per_call):
-            utterances += transcriber.transcribe(found[first : first + self.windows_per_call])
-        if not found:
-            transcriber.language = ""
-        return {**_arrays(transcriber, utterances), "provenance": _strings(self._provenance(networks))}
+
+    def _refusal(self, error):
+        code = getattr(pb_utils.TritonError, _CODES.get(type(error), "INTERNAL"))
+        message = f"{self.name}: {str(error) or type(error).__name__.lower()}"
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
 
     def _provenance(self, networks):
         """What the networks say of themselves; where none was asked, what they said last, or when asked for that."""
@@ -105,7 +112,8 @@ def _settings(parameters, trained):
     )
 
 
-def _arrays(transcriber, utterances):
+def _arrays(clip):
+    utterances = clip.utterances
     words = [(number, *word) for number, utterance in enumerate(utterances) for word in utterance.words]
     scores = [
         (
@@ -117,8 +125,8 @@ def _arrays(transcriber, utterances):
         for each in utterances
     ]
     return {
-        "detected_language": _strings([transcriber.language]),
-        "language_probability": np.array([transcriber.language_probability or 0.0], np.float32),
+        "detected_language": _strings([clip.language if clip.windows else ""]),
+        "language_probability": np.array([clip.language_probability or 0.0], np.float32),
         "word_texts": _strings([text for _, text, _, _ in words]),
         "word_times_seconds": np.array([times for _, _, times, _ in words], np.float32).reshape(-1, 2),
         "word_probabilities": np.array([chance for *_, chance in words], np.float32),

@@ -17,28 +17,22 @@ class NetworkMissing(NetworkFailed):
     """A network is not served."""
 
 
-class Cancelled(Exception):
-    """Nobody waits for the answer any more."""
-
-
 class Networks:
-    """What one request may ask of the networks.
+    """What a batch of requests asks of the networks.
 
     Attributes:
         provenance: what they report of themselves, JSON with the key "model", by model.
     """
 
-    def __init__(self, request):
-        """Ask on behalf of `request`."""
+    def __init__(self):
+        """Ask on behalf of all requests."""
         self.provenance = {}
-        self._request = request
 
     def encode(self, waveform, sample_counts, seek_frames):
         """Ask the encoder; arrays as in its config in, `Cross` out.
 
         Raises:
             NetworkFailed: it did not answer.
-            Cancelled: nobody waits for the answer any more.
         """
         inputs = {"waveform": waveform, "sample_counts": sample_counts, "seek_frames": seek_frames}
         return Cross(self._ask(ENCODER, inputs, ["cross"])["cross"])
@@ -56,14 +50,11 @@ class Networks:
 
         Raises:
             NetworkFailed: it did not answer.
-            Cancelled: nobody waits for the answer any more.
         """
         answer = self._ask(DECODER, {**inputs, "cross": cross.tensor}, outputs)
         return {name: tensor.as_numpy() for name, tensor in answer.items()}
 
     def _ask(self, model, inputs, outputs):
-        if self._request.is_cancelled():
-            raise Cancelled
         request = pb_utils.InferenceRequest(
             model_name=model,
             inputs=[

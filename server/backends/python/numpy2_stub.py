@@ -46,7 +46,8 @@ class _Numpy1Size:
     """A contiguous array seen through a private dtype object that shows its element size to the stub."""
 
     def __init__(self, array):
-        dtype = np.dtype(array.dtype, copy=True)
+        # By way of NumPy's own object: of a copy, such as a view of another tensor's array has, it makes none.
+        dtype = np.dtype(np.dtype(array.dtype.str), copy=True)
         self.array = np.ndarray(array.shape, dtype, buffer=array)
         if self.array.dtype is not dtype or dtype is array.dtype:
             raise RuntimeError("this NumPy shares dtype objects; the embedded server needs another release of NumPy")

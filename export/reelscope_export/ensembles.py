@@ -14,9 +14,9 @@ from reelscope_export.contract import PROVENANCE, Tensor
 FRAMES = Tensor("frames", "TYPE_UINT8", (-1, -1, 3))
 """Input of most ensembles: RGB frames of any size, one size per request."""
 WAVEFORM = Tensor("waveform", "TYPE_FP32", (-1,))
-ONE_WAVEFORM = Tensor("waveform", "TYPE_FP32", (1, -1))
-"""Of requests that are batched whatever their length: a row of a batch each, as the batching model sees them."""
 """Input of those that hear: 16 kHz mono, full scale +-1."""
+ONE_WAVEFORM = Tensor("waveform", "TYPE_FP32", (1, -1))
+"""The same of requests that are batched whatever their length: a row of a batch each, as the batching model sees them."""
 
 
 @dataclass(frozen=True, slots=True)

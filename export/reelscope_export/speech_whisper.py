@@ -1,9 +1,8 @@
 """Spoken words: what is said in a waveform and when, by Whisper's networks, where Silero hears speech.
 
 A Python model (model_repository/speech_whisper/1) that asks speech_whisper_encoder and speech_whisper_decoder and does
-what lies between them; it has no weights of its own. A request has one waveform; several requests are decoded together.
-Oracle: `whisper.transcribe` with
-condition_on_previous_text=False and word_timestamps=True.
+what lies between them; it has no weights of its own. A request has one waveform; several requests are decoded
+together. Oracle: `whisper.transcribe` with condition_on_previous_text=False and word_timestamps=True.
 
 Input   waveform              float32 [1,n], 16 kHz mono, full scale +-1, any length.
         speech_probabilities  float32 [1,ceil(n / 512)], as voice_activity_silero gives them.

@@ -14,7 +14,7 @@ FRAME_PX = (360, 640)
 SMALL_FRAME_PX = (32, 32)
 """The same where only who answers is asked."""
 WAVEFORM_SAMPLES = 16_000
-"""Length of a single open dimension: one second of sound at 16 kHz."""
+"""Length of a single open dimension, [-1] or [1, -1]: one second of sound at 16 kHz."""
 _OPEN_DIM = 2
 
 
@@ -57,8 +57,8 @@ def sample_inputs(
 def _shape(dims: Sequence[int], frame_px: tuple[int, int]) -> tuple[int, ...]:
     if list(dims[-3:]) == [-1, -1, 3]:
         sizes = [_OPEN_DIM] * (len(dims) - 3) + [*frame_px, 3]
-    elif len(dims) == 1:
-        sizes = [WAVEFORM_SAMPLES]
+    elif all(dim == 1 for dim in dims[:-1]):
+        sizes = [*dims[:-1], WAVEFORM_SAMPLES]
     else:
         sizes = [_OPEN_DIM] * len(dims)
     return tuple(size if dim == -1 else dim for dim, size in zip(dims, sizes, strict=True))

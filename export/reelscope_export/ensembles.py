@@ -16,7 +16,7 @@ FRAMES = Tensor("frames", "TYPE_UINT8", (-1, -1, 3))
 WAVEFORM = Tensor("waveform", "TYPE_FP32", (-1,))
 """Input of those that hear: 16 kHz mono, full scale +-1."""
 ONE_WAVEFORM = Tensor("waveform", "TYPE_FP32", (1, -1))
-"""The same of requests that are batched whatever their length: a row of a batch each, as the batching model sees them."""
+"""The same of requests that are batched whatever their length: each is a row, as the batching model sees it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from reelscope_export.contract import Contract, Tensor
 from reelscope_export.verify import Run
 
 HEIGHT, WIDTH = 1280, 720
-CONSTANTS = {"count": 1, "widths": 160, "canvas_px": 1280}
-"""Faces in each frame, columns of a line of text, longer side that text is sought at."""
+CONSTANTS = {"count": 1, "widths": 160, "canvas_px": 1280, "sample_counts": 16_000, "seek_frames": 0}
+"""Faces in each frame, columns of a line of text, longer side that text is sought at, samples of a second of sound."""
+NOT_MADE_UP = frozenset({"cross"})
+"""What another network gives, tens of megabytes a row."""
 STRINGS = {"task": b"window"}
 SENTENCE = "Somebody says a sentence of average length, and says it again."
 VIDEO_FRAMES = 2
@@ -87,6 +89,11 @@ class Asking:
     client: InferenceClient
     model: str
     outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, client: InferenceClient, contract: Contract) -> Asking:
+        """Ask a model by its contract."""
+        return cls(client, contract.name, tuple(tensor.name for tensor in contract.outputs))
 
     def submit(self, inputs: Mapping[str, np.ndarray], window: FrameBuffer | None = None) -> PendingAnswer:
         """Ask once; the frames lie in `window`, if there is one, and everything else is sent inline."""

@@ -31,13 +31,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import RESULTS, checkpoint, record
-from benchmarks.asking import HEIGHT, IN_FLIGHT, WIDTH, Asking, Speed, measure_speed, sample, served
+from benchmarks.asking import HEIGHT, IN_FLIGHT, NOT_MADE_UP, WIDTH, Asking, Speed, measure_speed, sample, served
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
 from reelscope.errors import ReelscopeError
 from reelscope.inference import InferenceClient
 from reelscope.types import WINDOW_FRAMES
 from reelscope_export import fingerprint, paths, weights
+from reelscope_export.contract import Contract
 from reelscope_export.ensembles import ENSEMBLES
 from reelscope_export.export import Exporter, Outcome
 from reelscope_export.paths import ModelSettings
@@ -159,19 +160,9 @@ def check(chosen: ModelSettings, exporter: Exporter | AsBuilt, idle: Gpu | None,
             figures.instances = server.models[0].config["instance_group"]
             figures.loaded_mib = used_mib()
             contract = module.CONTRACT
-            asking = Asking(client, chosen.model, tuple(tensor.name for tensor in contract.outputs))
-            rows = figures.full_batch_rows = chosen.max_batch_size if contract.batched else WINDOW_FRAMES
-            full = {each.name: sample(each, rows, batched=contract.batched) for each in contract.inputs}
-            at_once = 2 * chosen.instance_count  # so that every instance gets one
-            asking.several(full, at_once, at_once)
-            figures.full_batch_mib = used_mib()
-            figures.speed = measure_speed(
-                asking,
-                contract.inputs,
-                batched=contract.batched,
-                repeats=repeats,
-                window_rows=min(rows, WINDOW_FRAMES),
-            )
+            if not NOT_MADE_UP.intersection(tensor.name for tensor in contract.inputs):
+                measure_load(figures, Asking.of(client, contract), contract, chosen, repeats)
+                figures.full_batch_mib = used_mib()
             figures.parity = list(
                 module.verify(
                     served(client, module.CONTRACT),
@@ -185,6 +176,18 @@ def check(chosen: ModelSettings, exporter: Exporter | AsBuilt, idle: Gpu | None,
         traceback.print_exc()
         figures.error = f"{type(error).__name__}: {error}"
     return figures
+
+
+def measure_load(figures: Figures, asking: Asking, contract: Contract, chosen: ModelSettings, repeats: int) -> None:
+    """Ask for full batches at every instance, and take the times."""
+    rows = figures.full_batch_rows = chosen.max_batch_size if contract.batched else WINDOW_FRAMES
+    full = {each.name: sample(each, rows, batched=contract.batched) for each in contract.inputs}
+    at_once = 2 * chosen.instance_count  # so that every instance gets one
+    asking.several(full, at_once, at_once)
+    window_rows = min(rows, WINDOW_FRAMES)
+    figures.speed = measure_speed(
+        asking, contract.inputs, batched=contract.batched, repeats=repeats, window_rows=window_rows
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,7 @@ def check_together(profile: settings.Profile, idle: Gpu | None, repeats: int) ->
                     ensemble.inputs,
                     batched=ensemble.max_batch_size > 0,
                     repeats=repeats,
+                    window_rows=min(model.config.get("max_batch_size") or WINDOW_FRAMES, WINDOW_FRAMES),
                 )
             except ReelscopeError as error:
                 failed[model.name] = str(error)

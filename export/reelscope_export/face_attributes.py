@@ -27,7 +27,7 @@ SIDE_PX = 96
 TASK = "genderage"
 """InsightFace's name of it."""
 
-CHUNK_FACES = 16
+CHUNK_FACES = 4
 """Faces in one run of the network."""
 
 CONTRACT = Contract(

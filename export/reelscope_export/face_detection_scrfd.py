@@ -35,7 +35,7 @@ SIDE_PX = 640
 SCORE_THRESHOLD = 0.5
 IOU_THRESHOLD = 0.4
 
-CHUNK_FRAMES = {"fp32": 1, "fp16": 10}
+CHUNK_FRAMES = {"fp32": 1, "fp16": chunks.GPU_ROWS}
 """Frames in one run of the network. FP32 is what CPUs run: one by one, a window of 20 takes 30 MB instead of 590
 (det_500m), and less time. FP16: halves of a window, because onnxruntime plans anew when the last chunk is shorter."""
 
@@ -138,7 +138,8 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
         translations=suppression.ONNX_TRANSLATIONS,
     )
     answers = {f"all_{name}": name for name in _ANSWERS}
-    return chunks.in_chunks(foreign_onnx.surround(before, network, after, answers=answers), chunk)
+    joined = foreign_onnx.surround(before, network, after, answers=answers)
+    return chunks.in_chunks(joined, chunk, filled=precision == "fp16" and chunk > 1)
 
 
 def _by_frame(network: onnx.ModelProto, weights: Path) -> onnx.ModelProto:

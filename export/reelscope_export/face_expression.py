@@ -37,7 +37,7 @@ LABELS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "co
 _UPSTREAM = ("Neutral", "Happiness", "Sadness", "Surprise", "Fear", "Disgust", "Anger", "Contempt")
 """HSEmotion's names of LABELS; it has them in alphabetical order."""
 
-CHUNK_FACES = 8
+CHUNK_FACES = 4
 """Faces in one run of the network."""
 
 CONTRACT = Contract(

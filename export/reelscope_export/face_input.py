@@ -49,7 +49,7 @@ def surround(
         before: what makes pixels of crops.
         after: what makes outputs of the network's numbers, and of further inputs of the contract.
         examples: inputs of `after`, by name.
-        chunk_faces: faces in one run of a network that takes several together.
+        chunk_faces: faces in one run of a network that takes several together; always so many, some of them twice.
     """
     crops, side_px = contract.inputs[0].name, contract.inputs[0].dims[1]
     crop_example = {crops: graph.Example(torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8), {0: "row"})}
@@ -60,4 +60,4 @@ def surround(
         answers={network.graph.output[0].name: "numbers"},
     )
     together = foreign_onnx.takes_rows_together(network, (3, side_px, side_px))
-    return chunks.in_chunks(joined, chunk_faces if together else 1)
+    return chunks.in_chunks(joined, chunk_faces if together else 1, filled=together)

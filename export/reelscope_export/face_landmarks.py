@@ -28,7 +28,7 @@ POINT_COUNT = 106
 TASK = "landmark_2d_106"
 """InsightFace's name of it."""
 
-CHUNK_FACES = 8
+CHUNK_FACES = 4
 """Faces in one run of the network."""
 
 CONTRACT = Contract(

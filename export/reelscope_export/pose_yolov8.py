@@ -21,7 +21,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from reelscope_export import graph, suppression, yolov8_graph, yolov8_parity, yolov8_random
+from reelscope_export import chunks, graph, suppression, yolov8_graph, yolov8_parity, yolov8_random
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.errors import WeightsUnreadable
@@ -73,12 +73,13 @@ class PoseGraph(Yolov8Graph):
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the checkpoint, without provenance."""
     network = load(weights).model.fuse().eval()
-    return graph.to_onnx(
+    traced = graph.to_onnx(
         PoseGraph(network, precision),
         graph.frames_example(),
         output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
         translations=suppression.ONNX_TRANSLATIONS,
     )
+    return chunks.for_gpu(traced, precision)
 
 
 def load(weights: Path) -> Any:

@@ -21,7 +21,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import antialias, graph, paths, photographs, pretrained
+from reelscope_export import antialias, chunks, graph, paths, photographs, pretrained
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.errors import WeightsUnreadable
@@ -123,11 +123,12 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the checkpoint, without provenance."""
     checkpoint = load(weights)
     checkpoint.network.set_attn_implementation("eager")
-    return graph.to_onnx(
+    traced = graph.to_onnx(
         SegmentationGraph(checkpoint, precision),
         graph.frames_example(),
         output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
     )
+    return chunks.for_gpu(traced, precision)
 
 
 def load(weights: Path) -> Checkpoint:

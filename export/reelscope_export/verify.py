@@ -43,7 +43,7 @@ class Measure:
     @property
     def passed(self) -> bool:
         """Whether the value keeps to the bound; not-a-number never does."""
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
+        return bool(self.value >= self.bound if self.at_least else self.value <= self.bound)
 
     @property
     def figure(self) -> str:

@@ -26,14 +26,18 @@ class Weighted(nn.Module):
         return values.unsqueeze(1) * weights, (values > 100).to(torch.int32)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["weights inside", "weights outside"])
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"weights_inside": False}, {"filled": True}, {"filled": True, "weights_inside": False}],
+    ids=str,
+)
 def built(request: pytest.FixtureRequest) -> onnx.ModelProto:
     examples = {
         "pixels": graph.Example(torch.zeros(2, 5, dtype=torch.uint8), {0: "row"}),
         "weights": graph.Example(torch.zeros(2, 3), {0: "row"}),
     }
     whole = graph.to_onnx(Weighted(), examples, output_names=("products", "bright"))
-    return chunks.in_chunks(whole, CHUNK_ROWS, weights_inside=request.param)
+    return chunks.in_chunks(whole, CHUNK_ROWS, **request.param)
 
 
 @pytest.mark.parametrize("rows", [0, 1, CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1, 5 * CHUNK_ROWS + 3])

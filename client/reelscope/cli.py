@@ -1,4 +1,4 @@
-"""The command line: analyze, evaluate, check, convert, analyzers, schema, doctor, server, models.
+"""The command line: analyze, evaluate, check, convert, serve, analyzers, schema, doctor, server, models.
 
 Exit codes: 0 every requested analyzer is ok, or skipped with a reason; 1 `check` found a violation, `doctor`
 that something is missing, or `models` refused a change; 2 usage; 3 results are written, but some analyzer failed or is
@@ -17,8 +17,9 @@ from rich.text import Text
 
 from reelscope import __version__, models, settings
 from reelscope.errors import UsageError
-from reelscope.evaluation import command
+from reelscope.evaluation import command as evaluation
 from reelscope.exports import FORMATS, Contents
+from reelscope.gateway import command as gateway
 from reelscope.job import (
     BiometricsOption,
     LongestOption,
@@ -53,7 +54,8 @@ app = typer.Typer(
 server = typer.Typer(help="The local Triton on this machine (loopback only).", no_args_is_help=True)
 app.add_typer(server, name="server")
 app.add_typer(models.app, name="models")
-app.command()(command.evaluate)
+app.command()(evaluation.evaluate)
+app.command()(gateway.serve)
 
 
 @app.callback(invoke_without_command=True)

@@ -55,27 +55,35 @@ def writable(folder: Path, name: str) -> Path:
 def connected(
     profile: settings.Profile, url: str | None, analyzers: Sequence[Analyzer], show: Callable[[str, float], None]
 ) -> Iterator[InferenceClient | None]:
-    """Connection for one job: to `url`, else to the running local server, else to one started for the job."""
-    from reelscope import embedded, pipeline
+    """Connection for one job to a server that is `served`; None when none is needed."""
+    from reelscope import pipeline
     from reelscope.inference import InferenceClient
 
     if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
         yield None
         return
-    with contextlib.ExitStack() as stack:
-        if url is None:
-            running = embedded.running()
-            mismatch = running.lacks(profile) if running else None
-            if running and not mismatch:
-                url = running.grpc_url
-            else:
-                if mismatch:
-                    errors.print(f"the running server is one {mismatch}: starting another for this job", soft_wrap=True)
-                started = stack.enter_context(embedded.EmbeddedServer(profile, on_progress=model_lines(show)))
-                url = started.grpc_url
-                print_failed({name: str(error) for name, error in started.failed.items()})
-                stack.callback(errors.print, "stopping the server")
-        yield stack.enter_context(InferenceClient(url))
+    with served(profile, url, show) as found, InferenceClient(found) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def served(profile: settings.Profile, url: str | None, show: Callable[[str, float], None]) -> Iterator[str]:
+    """Address of a server: `url`, else that of the running local server, else that of one started for the block."""
+    from reelscope import embedded
+
+    running = embedded.running() if url is None else None
+    mismatch = running.lacks(profile) if running else None
+    if url is not None or (running and not mismatch):
+        yield url or running.grpc_url  # type: ignore[union-attr]
+        return
+    if mismatch:
+        errors.print(f"the running server is one {mismatch}: starting another", soft_wrap=True)
+    with embedded.EmbeddedServer(profile, on_progress=model_lines(show)) as started:
+        print_failed({name: str(error) for name, error in started.failed.items()})
+        try:
+            yield started.grpc_url
+        finally:
+            errors.print("stopping the server")
 
 
 def print_failed(failed: Mapping[str, str]) -> None:

@@ -36,6 +36,8 @@ JOB_SECONDS = 900.0
 
 Progress = Callable[[str, float], None]
 """Called with a stage (decode, signals, or the name of an analyzer) and the share of it done, 0-1."""
+OnResult = Callable[[Analyzer, AnalyzerResult[Any, Any]], None]
+"""Called with every analyzer and its result, as soon as it is there."""
 
 
 def select(names: Sequence[str] | None) -> tuple[Analyzer, ...]:
@@ -78,6 +80,7 @@ def analyze(
     budget_seconds: float = JOB_SECONDS,
     max_seconds: float = MAX_SECONDS,
     on_progress: Progress = lambda stage, share: None,
+    on_result: OnResult = lambda analyzer, result: None,
 ) -> Results:
     """Analyse one clip.
 
@@ -91,6 +94,7 @@ def analyze(
             what was covered until then is reported as partial.
         max_seconds: longest clip that is accepted.
         on_progress: told of every stage.
+        on_result: told of every analyzer's result.
 
     Raises:
         InputError: the clip cannot be analysed at all, or is too long. Everything else ends up in the results.
@@ -131,6 +135,7 @@ def analyze(
             if finding and all(model.trained for model in result.models):
                 findings[analyzer.name] = finding
         on_progress(analyzer.name, 1.0)
+        on_result(analyzer, found[analyzer.name])
     ended = [worker.signal for worker in workers.values()]
     return Results(
         run=run,

@@ -325,6 +325,22 @@ def to_json(results: Results, analyzers: Sequence[Analyzer]) -> dict[str, Any]:
         raise ResultsError(f"results cannot be written: {error}") from error
 
 
+def summary_to_json(analyzer: Analyzer, result: AnalyzerResult[Any, Any]) -> dict[str, Any] | None:
+    """Summary of one analyzer as JSON values, as `to_json` writes it; None where there is none.
+
+    Raises:
+        ResultsError: see `to_json`.
+    """
+    if result.summary is None:
+        return None
+    try:
+        values = wire_values(wire_model("Found", summary=(analyzer.summary, ...))(summary=result.summary))
+    except ValueError as error:
+        raise ResultsError(f"{analyzer.name}: its summary cannot be written: {error}") from error
+    summary: dict[str, Any] = values["summary"]
+    return summary
+
+
 def write(values: Mapping[str, Any], path: Path) -> None:
     """Write results as strict JSON; the file appears complete or not at all.
 

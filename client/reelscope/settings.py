@@ -2,6 +2,7 @@
 
 REELSCOPE_REPOSITORY   model repository with the built models (default: the checkout's, else the user's data folder)
 REELSCOPE_STATE        logs and the record of the running embedded server (default: the user's state folder)
+REELSCOPE_API_KEYS     keys of the gateway, separated by commas (default: those of the file that it is given, or none)
 NUMBA_CACHE_DIR        what librosa's compiler keeps (default: the user's cache folder)
 """
 
@@ -27,6 +28,9 @@ from reelscope.errors import UsageError
 
 BUILT_SUFFIXES = (".onnx", ".safetensors")
 """Of the files that the exporter places in a model repository."""
+
+MIN_KEY_CHARACTERS = 16
+"""Of a key of the gateway: shorter ones can be guessed."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parents[1]
@@ -192,6 +196,27 @@ def profile(name: str, *, biometrics: bool | None = None) -> Profile:
         short_sound_windows=chosen["short_sound_windows"],
         needs_gpu="KIND_GPU" in {table.get("instance_kind", chosen["instance_kind"]) for table in models.values()},
     )
+
+
+def api_keys(file: Path | None) -> tuple[str, ...]:
+    """Keys that open the gateway, from a file with one per line (# begins a comment), else from the environment.
+
+    Raises:
+        UsageError: the file cannot be read, or holds none; or a key is too short to be one.
+    """
+    if file is None:
+        found = [key.strip() for key in os.environ.get("REELSCOPE_API_KEYS", "").split(",")]
+    else:
+        try:
+            found = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file}: the keys cannot be read ({error})") from error
+        if not any(found):
+            raise UsageError(f"{file}: there is no key in it")
+    keys = tuple(key for key in found if key)
+    if any(len(key) < MIN_KEY_CHARACTERS or not key.isascii() for key in keys):
+        raise UsageError(f"a key of the gateway has at least {MIN_KEY_CHARACTERS} ASCII characters")
+    return keys
 
 
 def triton_home() -> Path | None:

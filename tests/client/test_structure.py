@@ -28,7 +28,7 @@ LAYERS = (
     {"pipeline", "exports", "check", "doctor", "reference"},
     {"terminal"},
     {"job"},
-    {"models", "evaluation"},
+    {"models", "evaluation", "gateway"},
     {"cli"},
 )
 SOLE_IMPORTERS = {

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import record, summary, timed
-from reelscope import pipeline, settings
+from reelscope import pipeline, settings, turns
 from reelscope.analyzers import ANALYZERS
 from reelscope.embedded import EmbeddedServer
 from reelscope.inference import InferenceClient
@@ -23,7 +23,7 @@ from reelscope.results import Results
 CLIP = settings.deployment_root() / "tests" / "demo" / "clip.mp4"
 MAX_SECONDS = 6.0
 REPEATS = 5
-LISTENERS = tuple(analyzer for analyzer in ANALYZERS if pipeline.listens(analyzer))
+LISTENERS = tuple(analyzer for analyzer in ANALYZERS if turns.listens(analyzer))
 
 
 def main() -> int:

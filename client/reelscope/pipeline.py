@@ -5,10 +5,8 @@ A source that fails costs its signal, an analyzer that fails costs itself; the r
 
 from __future__ import annotations
 
-import graphlib
 import hashlib
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,15 +17,16 @@ from typing import Any
 
 from reelscope import __version__
 from reelscope.analyzers import ANALYZERS
-from reelscope.analyzers.base import Analyzer, Finding, Findings, numbered
+from reelscope.analyzers.base import Analyzer
 from reelscope.decode import MAX_SECONDS, Decoder
 from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
-from reelscope.results import AnalyzerResult, Detail, Inputs, Results, RunFacts, Status, Timings, Tracks, require_finite
+from reelscope.results import AnalyzerResult, Detail, Results, RunFacts, Tracks
 from reelscope.settings import Profile
 from reelscope.signals import Followed, Shots, Signal, SoundSignal, Track
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES, source_of
 from reelscope.sources.base import Source
+from reelscope.turns import OnResult, Turns
 from reelscope.types import ClipHeader, Deadline, FrameChunk, LumaFrame, MediaFacts, Window
 from reelscope.worker import Worker
 
@@ -36,8 +35,6 @@ JOB_SECONDS = 900.0
 
 Progress = Callable[[str, float], None]
 """Called with a stage (decode, signals, or the name of an analyzer) and the share of it done, 0-1."""
-OnResult = Callable[[Analyzer, AnalyzerResult[Any, Any]], None]
-"""Called with every analyzer and its result, as soon as it is there."""
 
 
 def select(names: Sequence[str] | None) -> tuple[Analyzer, ...]:
@@ -103,6 +100,11 @@ def analyze(
     deadline = Deadline(budget_seconds)
     run = _run_facts(analyzers, profile, detail)
     allowed = permitted(analyzers, profile)
+
+    def told(analyzer: Analyzer, result: AnalyzerResult[Any, Any]) -> None:
+        on_progress(analyzer.name, 1.0)
+        on_result(analyzer, result)
+
     signals = _signals(allowed)
     kinds = {kind for signal in signals for kind in _consumed(source_of(signal))}
     allocate = client.allocate if client and Window in kinds else None
@@ -114,54 +116,27 @@ def analyze(
         for signal, worker in workers.items():
             for feeder in _feeders(signal, workers):
                 workers[feeder].feed(worker, deadline)
+        turns = Turns(analyzers, allowed, workers, header, detail, told)
         try:
-            media, incomplete = _decode(decoder, header, workers, deadline, on_progress)
+            media, incomplete = _decode(decoder, header, workers, deadline, on_progress, turns)
         finally:
             for worker in workers.values():
                 worker.abandon()
-    found: dict[str, AnalyzerResult[Any, Any]] = {}
-    findings: dict[str, Finding[Any, Any]] = {}
-    for analyzer in _in_turn(analyzers):
-        if analyzer not in allowed:
-            message = "this deployment leaves biometrics out"
-            found[analyzer.name] = _without_finding(analyzer, "skipped", "biometrics_off", message)
-        elif listens(analyzer) and not media.audio.is_present:
-            message = "an audio stream without a sample" if header.has_audio else "no audio stream"
-            found[analyzer.name] = _without_finding(analyzer, "skipped", "no_audio_stream", f"the clip has {message}")
-        else:
-            consulted = {name: findings[name] for name in analyzer.consults if name in findings}
-            result, finding = _result(analyzer, workers, consulted, media, incomplete, detail)
-            found[analyzer.name] = result
-            if finding and all(model.trained for model in result.models):
-                findings[analyzer.name] = finding
-        on_progress(analyzer.name, 1.0)
-        on_result(analyzer, found[analyzer.name])
+    turns.take(media, incomplete)
     ended = [worker.signal for worker in workers.values()]
     return Results(
         run=run,
         media=media,
         shots=next((signal.shots for signal in ended if isinstance(signal, Shots)), ()),
         tracks=_tracks(ended),
-        analyzers={analyzer.name: found[analyzer.name] for analyzer in analyzers},
+        analyzers={analyzer.name: turns.found[analyzer.name] for analyzer in analyzers},
     )
-
-
-def _in_turn(analyzers: Sequence[Analyzer]) -> Iterable[Analyzer]:
-    """The analyzers, those first that others of them consult."""
-    named = {analyzer.name: analyzer for analyzer in analyzers}
-    order = {name: [other for other in analyzer.consults if other in named] for name, analyzer in named.items()}
-    return (named[name] for name in graphlib.TopologicalSorter(order).static_order())
 
 
 def _signals(analyzers: Iterable[Analyzer]) -> set[type[Signal]]:
     """What the analyzers read, and what the sources of that need."""
     read = {signal for analyzer in analyzers for signal in (*analyzer.requires, *analyzer.uses)}
     return read | {needed for signal in read for needed in source_of(signal).needs}
-
-
-def listens(analyzer: Analyzer) -> bool:
-    """Whether it finds nothing without sound."""
-    return any(issubclass(signal, SoundSignal) for signal in analyzer.requires)
 
 
 def _source(signal: type[Signal], client: InferenceClient | None, deadline: Deadline) -> Source[Any]:
@@ -178,8 +153,9 @@ def _decode(
     workers: Mapping[type[Signal], Worker],
     deadline: Deadline,
     on_progress: Progress,
+    turns: Turns,
 ) -> tuple[MediaFacts, str | None]:
-    """Feed every piece of the clip to whoever consumes it, and wait for the signals.
+    """Feed every piece of the clip to whoever consumes it, and wait for the signals; meanwhile analyzers have turns.
 
     Returns:
         The clip's facts, and why they do not cover all of it (None when they do).
@@ -208,14 +184,21 @@ def _decode(
     else:
         on_progress("decode", 1.0)
     media, decoded = decoder.facts(), 1.0
+    incomplete = (reason if media.coverage < 1 else None) or decoder.damage
+
+    def use_time() -> None:
+        """Tell, and let analyzers have their turn."""
+        tell()
+        turns.take(media, incomplete)
+
     for kinds in _stages(workers):
         for kind in kinds:
             needed = [workers[feeder] for feeder in source_of(kind).needs]
             workers[kind].end(media.duration_seconds, deadline, needed)
         for kind in kinds:
-            workers[kind].join(deadline, tell)
-            tell()
-    return media, (reason if media.coverage < 1 else None) or decoder.damage
+            workers[kind].join(deadline, use_time)
+            use_time()
+    return media, incomplete
 
 
 def _consumed(source: type[Source[Any]]) -> tuple[type, ...]:
@@ -236,93 +219,6 @@ def _stages(kinds: Iterable[type[Signal]]) -> list[list[type[Signal]]]:
         remaining.difference_update(stage)
         stages.append(stage)
     return stages
-
-
-def _result(
-    analyzer: Analyzer,
-    workers: Mapping[type[Signal], Worker],
-    consulted: Findings,
-    media: MediaFacts,
-    incomplete: str | None,
-    detail: Detail,
-) -> tuple[AnalyzerResult[Any, Any], Finding[Any, Any] | None]:
-    """Run one analyzer on its signals and the findings it consults, or say why it cannot run."""
-    required = [workers[kind] for kind in analyzer.requires]
-    sources = [*required, *(workers[kind] for kind in analyzer.uses if kind in workers)]
-    if failed := next((worker for worker in required if worker.signal is None), None):
-        assert failed.error is not None
-        return _without_finding(analyzer, "failed", failed.error.code, str(failed.error), _timings(sources)), None
-    signals = [worker.signal for worker in required if worker.signal is not None]
-    evidence = [_evidence(workers.get(kind)) for kind in analyzer.uses]
-    began, cpu_began = time.monotonic(), time.thread_time()
-    try:
-        finding = analyzer.analyze(*signals, *evidence, *([consulted] if analyzer.consults else []))
-        require_finite(finding)
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        return _without_finding(analyzer, "failed", "internal_error", said, _timings(sources)), None
-    finding = replace(finding, segments=numbered(analyzer.name, finding.segments))
-    read = [*signals, *(signal for signal in evidence if signal is not None)]
-    coverage = media.coverage
-    if listens(analyzer) and media.audio.coverage is not None and media.audio.coverage < coverage:
-        incomplete, coverage = incomplete or "damaged_input", media.audio.coverage
-    missing = [kind.signal_name() for kind, signal in zip(analyzer.uses, evidence, strict=True) if signal is None]
-    result: AnalyzerResult[Any, Any] = AnalyzerResult(
-        version=analyzer.version,
-        status="partial" if incomplete else "ok",
-        reason=incomplete,
-        message=f"{coverage:.0%} of {media.duration_seconds:.2f} s was analysed" if incomplete else None,
-        models=tuple(dict.fromkeys(model for signal in read for model in signal.models)),
-        parameters={name: value for signal in read for name, value in source_of(type(signal)).parameters.items()}
-        | dict(analyzer.parameters),
-        inputs=Inputs(
-            sampling=signals[0].sampling,
-            sampling_fps=signals[0].sampling_fps,
-            sample_count=signals[0].sample_count,
-            depends_on=(*(signal.signal_name() for signal in read), *consulted),
-            missing_inputs=(*missing, *(name for name in analyzer.consults if name not in consulted)),
-        ),
-        timings=_timings(sources, time.thread_time() - cpu_began, time.monotonic() - began),
-        coverage=coverage,
-        segments=finding.segments,
-        series=finding.full_series if detail == "full" and finding.full_series else finding.series,
-        summary=finding.summary,
-        warnings=(*_untrained(signals), *finding.warnings),
-    )
-    return result, finding
-
-
-def _timings(sources: Iterable[Worker], own_cpu_seconds: float = 0.0, own_seconds: float = 0.0) -> Timings:
-    sources = list(sources)
-    return Timings(
-        queue_milliseconds=1000 * max((worker.queue_seconds for worker in sources), default=0.0),
-        infer_milliseconds=1000 * sum(worker.infer_seconds for worker in sources),
-        cpu_milliseconds=1000 * (sum(worker.cpu_seconds for worker in sources) + own_cpu_seconds),
-        wall_milliseconds=1000 * (max((worker.wall_seconds for worker in sources), default=0.0) + own_seconds),
-    )
-
-
-def _without_finding(
-    analyzer: Analyzer, status: Status, reason: str, message: str, timings: Timings | None = None
-) -> AnalyzerResult[Any, Any]:
-    return AnalyzerResult(
-        version=analyzer.version,
-        status=status,
-        reason=reason,
-        message=message,
-        parameters=analyzer.parameters,
-        timings=timings or _timings(()),
-    )
-
-
-def _evidence(worker: Worker | None) -> Signal | None:
-    """The signal, unless it is absent or comes from an untrained model: that is evidence for nothing."""
-    signal = worker.signal if worker else None
-    return signal if signal is not None and not signal.untrained_models else None
-
-
-def _untrained(signals: Iterable[Signal]) -> list[str]:
-    return sorted({f"untrained_model:{name}" for signal in signals for name in signal.untrained_models})
 
 
 def _tracks(signals: Iterable[Signal | None]) -> Tracks:

@@ -62,6 +62,11 @@ class Worker:
         return self._source.inference_seconds
 
     @property
+    def has_ended(self) -> bool:
+        """Whether, once started, it has a signal or an error that does not change any more, and its times are known."""
+        return self.error is not None or not self._thread.is_alive()
+
+    @property
     def share(self) -> float:
         """About how much it has done of what it knows of, 0-1: pieces, calls of the server, and its end."""
         if self.signal is not None or self.error is not None:

@@ -11,7 +11,7 @@ import soxr
 
 import clips
 from places import DEMO
-from reelscope import check, pipeline
+from reelscope import check, pipeline, turns
 from reelscope.analyzers import ANALYZERS
 from reelscope.decode import Decoder
 from reelscope.results import to_json
@@ -84,7 +84,7 @@ def test_zero_and_few_samples_are_answered(client):
     assert ask(513).shape == (2,)
 
 
-LISTENERS = tuple(analyzer for analyzer in ANALYZERS if pipeline.listens(analyzer))
+LISTENERS = tuple(analyzer for analyzer in ANALYZERS if turns.listens(analyzer))
 
 
 def analyzed(client, clip):

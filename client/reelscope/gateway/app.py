@@ -70,11 +70,15 @@ def create_app(
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        max_body_size=configuration.max_upload_bytes,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.gateway = Gateway(configuration, jobs, watch, metrics, build_report or _build_report)
-    app.add_middleware(Frame, metrics=metrics, allowed_hosts=configuration.allowed_hosts)
+    app.add_middleware(
+        Frame,
+        metrics=metrics,
+        allowed_hosts=configuration.allowed_hosts,
+        max_body_bytes=configuration.max_upload_bytes,
+    )
     for kind, answer in (
         (Problem, problem_response),
         (ReelscopeError, lambda error: problem_response(Problem.of(error))),

@@ -110,9 +110,9 @@ class Frame:
     so that a gateway on loopback answers by its own names only.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, allowed_hosts: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, allowed_hosts: Sequence[str], max_body_bytes: int) -> None:
         """Frame an application; without `allowed_hosts` it may be asked by any name."""
-        self._app, self._metrics = app, metrics
+        self._app, self._metrics, self._max_body_bytes = app, metrics, max_body_bytes
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +123,14 @@ class Frame:
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
         request_id = asked if _SAFE_ID.fullmatch(asked) else secrets.token_hex(8)
-        token, began, status = _request_id.set(request_id), time.monotonic(), 0
+        token, began, status, received = _request_id.set(request_id), time.monotonic(), 0, 0
+
+        async def receive_framed() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            self._refuse_large(received)
+            return message
 
         async def send_framed(message: Message) -> None:
             nonlocal status
@@ -135,7 +142,9 @@ class Frame:
 
         try:
             self._refuse_strangers(scope["method"], headers)
-            await self._app(scope, receive, send_framed)
+            length = headers.get("content-length", "")
+            self._refuse_large(int(length) if length.isdecimal() else 0)
+            await self._app(scope, receive_framed, send_framed)
         except Problem as problem:
             await problem_response(problem)(scope, receive, send_framed)
         except ClientDisconnect:
@@ -155,6 +164,11 @@ class Frame:
             raise Problem("foreign_host", "ask by the host's own name, or start the gateway with --allowed-host")
         if method not in ("GET", "HEAD", "OPTIONS") and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Problem("cross_site", "only pages of this gateway may start or delete jobs")
+
+    def _refuse_large(self, length: int) -> None:
+        """Refuse a body that says, or of which is seen, that it is too large."""
+        if length > self._max_body_bytes:
+            raise Problem("upload_too_large", f"a request has at most {self._max_body_bytes} bytes")
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "") or "other"

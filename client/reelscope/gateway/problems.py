@@ -114,7 +114,12 @@ class Problem(Exception):
     @classmethod
     def of_status(cls, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
         """The problem that an error of the framework is; of those without a code of ours, the nearest."""
-        general = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "upload_too_large"}
+        general = {
+            401: "unauthorized",
+            404: "not_found",
+            405: "method_not_allowed",
+            413: "upload_too_large",
+        }
         return cls(general.get(status, "malformed_request" if status < 500 else "internal_error"), detail, headers)
 
 

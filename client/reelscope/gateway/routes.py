@@ -62,7 +62,7 @@ KnownJob = Annotated[JobRecord, Depends(_known_job)]
 
 probes = APIRouter(tags=["state"], responses=description.problems("foreign_host", "internal_error"))
 state = APIRouter(tags=["state"], responses=description.problems(*description.ALWAYS))
-analyses = APIRouter(tags=["analyses"], responses=description.problems(*description.ALWAYS))
+analyses = APIRouter(tags=["analyses"], responses=description.problems(*description.ALWAYS, "invalid_request"))
 
 
 @probes.get("/livez")

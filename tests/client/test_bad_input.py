@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import struct
 import tempfile
 import threading
 import time
@@ -23,6 +24,7 @@ from typer.testing import CliRunner
 import clips
 from places import DEMO
 from reelscope import check, cli, pipeline
+from reelscope.decode import container
 from reelscope.inference import memory
 from reelscope.inference.connection import connect
 from reelscope.processes import ProcessIdentity
@@ -117,6 +119,24 @@ def _without_frames(path):
     return path
 
 
+def _enormous(path):
+    """A file of a few kilobytes whose header speaks of 100,000 x 100,000 pixels."""
+    clips.write(path, clips.pan(1, 3, height=64, width=48), codec="ffv1")
+    data = path.read_bytes()
+    stated = struct.pack("<iii", 40, 48, 64)
+    assert data.count(stated) == 1
+    return _file(path, data.replace(stated, struct.pack("<iii", 40, 100_000, 100_000)))
+
+
+def _playlist(path, text):
+    """A text that tells FFmpeg to open the clip beside it."""
+    clips.write(path.with_name("beside.mp4"), clips.pan(1, 3))
+    return _file(path, text.encode())
+
+
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nbeside.mp4\n#EXT-X-ENDLIST\n"
+
+
 def _blind(path):
     """Sound is whole, and every packet of the video is overwritten."""
     clips.write(path, clips.pan(1, 10), tone=(0.0, 0.3))
@@ -152,6 +172,18 @@ REFUSED = {
     "no frames": (lambda folder: _without_frames(folder / "a.mp4"), "no_video_stream", "found: nothing"),
     "no frames in Matroska": (lambda folder: _without_frames(folder / "a.mkv"), "input_unreadable", "not a media file"),
     "no frames in AVI": (lambda folder: _without_frames(folder / "a.avi"), "input_unreadable", "not one frame"),
+    "enormous": (lambda folder: _enormous(folder / "a.avi"), "input_unreadable", "100000x100000 pixels"),
+    "playlist": (lambda folder: _playlist(folder / "a.m3u8", HLS), "input_unreadable", "not a media file"),
+    "playlist that says it is a clip": (
+        lambda folder: _playlist(folder / "a.mp4", HLS),
+        "input_unreadable",
+        "not a media file",
+    ),
+    "concat script": (
+        lambda folder: _playlist(folder / "a.mp4", "ffconcat version 1.0\nfile beside.mp4\n"),
+        "input_unreadable",
+        "not a media file",
+    ),
     "no frame whole": (lambda folder: _blind(folder / "a.mp4"), "input_unreadable", "not one frame"),
 }
 
@@ -161,6 +193,15 @@ def test_a_clip_that_cannot_be_read(tmp_path, name):
     (tmp_path / "in").mkdir()
     make, code, says = REFUSED[name]
     refused(make(tmp_path / "in"), tmp_path / "out", code, says)
+
+
+def test_pictures_that_grow_too_large_on_the_way_are_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(container, "MAX_PIXELS", 320 * 180)
+    content = _segment(tmp_path, 1, 320, 180, 0.0) + _segment(tmp_path, 2, 640, 360, 0.6)
+    done = analyze(_file(tmp_path / "a.ts", content), tmp_path / "out")
+    assert done.exit_code == 3, done.output
+    assert read(tmp_path / "out")["media"]["n_frames"] == 15
+    refused(tmp_path / "2.ts", tmp_path / "out2", "input_unreadable", "360x640 pixels")
 
 
 @pytest.mark.parametrize("hidden", ["clip", "folder"])

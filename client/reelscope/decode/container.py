@@ -14,6 +14,8 @@ from reelscope.errors import InputNotFound, InputUnreadable, NoVideoStream
 
 _CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,gif,ogg,mxf,ivf,wav,mp3,aac,flac"
 """FFmpeg's names of the containers that hold their media themselves."""
+MAX_PIXELS = 36_000_000
+"""Of one picture: those of 8K video fit. FFmpeg itself allows seven times as many, and a decoder holds a dozen."""
 _TS_PACKET_BYTES, _TS_SYNC = 188, 0x47
 _RIFF_UNKNOWN = 0xFFFFFFFF
 """Size of a RIFF file whose writer could not go back to fill it in."""
@@ -42,13 +44,19 @@ def open_file(path: Path) -> Any:
 
 
 def video_stream(container: Any, path: Path) -> Any:
-    """The first stream of moving pictures.
+    """The first stream of moving pictures; one that grows beyond MAX_PIXELS on the way is not decoded there.
 
     Raises:
         NoVideoStream: sound or still pictures only.
+        InputUnreadable: its pictures have more than MAX_PIXELS.
     """
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # a cover picture is no video
+            codec = stream.codec_context
+            if codec.width * codec.height > MAX_PIXELS:
+                size = f"{codec.width}x{codec.height}"
+                raise InputUnreadable(f"{path}: pictures of {size} pixels; at most {MAX_PIXELS:,} are decoded")
+            codec.options = {"max_pixels": str(MAX_PIXELS)}
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
     raise NoVideoStream(f"{path}: no video stream in it (found: {kinds})")

@@ -9,6 +9,7 @@
     store           jobs, events and results in one SQLite file
     runner          one process per job
     analysis        what that process does
+    reporting       what the process of a report does
     health          what the Triton server can do, checked all the time
     observability   metrics, logs, request ids
     app             the routes

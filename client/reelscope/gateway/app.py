@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -25,22 +24,22 @@ from reelscope.gateway.health import Watch
 from reelscope.gateway.jobs import Jobs
 from reelscope.gateway.observability import Frame, Metrics, problem_response
 from reelscope.gateway.problems import Problem
-from reelscope.gateway.routes import Gateway, ReportBuilder
-from reelscope.gateway.runner import ProcessRunner, Runner
+from reelscope.gateway.routes import Gateway
+from reelscope.gateway.runner import ProcessRunner, ReportBuilder, Runner, report_by_process
 
 PAGE = Path(__file__).parent / "page"
 """What is served at /: a page that uses these routes."""
 
 
 def create_app(
-    configuration: Configuration, *, runner: Runner | None = None, build_report: ReportBuilder | None = None
+    configuration: Configuration, *, runner: Runner | None = None, build_report: ReportBuilder = report_by_process
 ) -> FastAPI:
     """Make the application of one gateway.
 
     Args:
         configuration: what the operator chose; its folders are made when missing.
         runner: analyses clips; by default each in a process of its own.
-        build_report: by default `reelscope.report.build`.
+        build_report: makes reports; by default `reelscope.report.build`, in a process of its own as well.
 
     Raises:
         UsageError: the jobs cannot be kept in the folder.
@@ -72,7 +71,7 @@ def create_app(
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.state.gateway = Gateway(configuration, jobs, watch, metrics, build_report or _build_report)
+    app.state.gateway = Gateway(configuration, jobs, watch, metrics, build_report)
     app.add_middleware(
         Frame,
         metrics=metrics,
@@ -123,8 +122,3 @@ def _refused(error: HTTPException) -> Response:
     if error.status_code == 204:
         return Response(status_code=204)
     return problem_response(Problem.of_status(error.status_code, str(error.detail), error.headers))
-
-
-def _build_report(values: dict[str, Any], clip: Path | None) -> str:
-    build: ReportBuilder = importlib.import_module("reelscope.report").build
-    return build(values, clip)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
-from reelscope.decode import sha256
 from reelscope.errors import UsageError
 from reelscope.exports import FORMATS, Contents
 from reelscope.gateway import description, intake
@@ -24,11 +22,9 @@ from reelscope.gateway.health import Watch
 from reelscope.gateway.jobs import Jobs, shown
 from reelscope.gateway.observability import Metrics
 from reelscope.gateway.problems import Problem
+from reelscope.gateway.runner import ReportBuilder
 from reelscope.gateway.schemas import ENDED, Health, Job, JobList, Liveness, State
 from reelscope.gateway.store import JobRecord
-
-ReportBuilder = Callable[[dict[str, Any], Path | None], str]
-"""Makes one file of HTML of results and of the clip, where it is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +171,7 @@ async def get_results(here: Here, job: KnownJob, request: Request) -> Response:
 @analyses.get("/jobs/{job_id}/report", response_class=Response, responses=description.REPORT)
 async def get_report(here: Here, job: KnownJob) -> Response:
     """The results to look at: one HTML file, with the clip where that is still there."""
-    values = json.loads(gzip.decompress(await _packed_results(here, job)))
-
-    def build() -> str:
-        is_there = job.clip.is_file() and sha256(job.clip) == values["media"]["sha256"]
-        return here.build_report(values, job.clip if is_there else None)
-
-    html = await asyncio.to_thread(build)
+    html = await here.build_report(gzip.decompress(await _packed_results(here, job)), job.clip)
     return Response(html, 200, {"Content-Security-Policy": description.REPORT_POLICY}, description.HTML_TYPE)
 
 

@@ -1,4 +1,4 @@
-"""One job, one process: `python -m reelscope.gateway.analysis`, spawned for it and gone with it.
+"""One job, one process: `python -m reelscope.gateway.analysis`, spawned for it and gone with it. So it is with reports.
 
 The process gets one line of JSON on its standard input, tells what happens in lines of JSON on its standard output, and
 writes the results to a file. It ends itself when its standard input ends: so it is cancelled, and so it goes with a
@@ -22,6 +22,8 @@ from reelscope.gateway.problems import Problem
 
 GRACE_SECONDS = 30.0
 """Time beyond its budget that a job has for writing its results before it is ended."""
+REPORT_SECONDS = 120.0
+"""Longest that a report may take."""
 CANCEL_SECONDS = 10.0
 """Time that a cancelled process has for taking back what it asked the server; then it is killed."""
 _LINE_BYTES = 64 * 2**20
@@ -51,6 +53,13 @@ Raises:
     Problem: there are no results.
 """
 
+ReportBuilder = Callable[[bytes, Path], Awaitable[str]]
+"""Makes one file of HTML of a results file and, where it is still the same, the clip.
+
+Raises:
+    Problem: there is no report.
+"""
+
 
 class ProcessRunner:
     """Runs each job in a process of its own."""
@@ -63,14 +72,7 @@ class ProcessRunner:
         """Analyse one clip; see `Runner`."""
         with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             results = Path(folder) / "results.json"
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "reelscope.gateway.analysis"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,  # FFmpeg names files, libraries quote what they read
-                limit=_LINE_BYTES,
-                start_new_session=True,  # a Ctrl-C in the terminal is the gateway's to handle
-            )
+            process = await _spawned("reelscope.gateway.analysis")
             try:
                 async with asyncio.timeout(analysis.budget_seconds + GRACE_SECONDS):
                     await _follow(process, {**asdict(analysis), "results": str(results)}, report)
@@ -79,6 +81,38 @@ class ProcessRunner:
             finally:
                 await _ended(process)
             return await asyncio.to_thread(results.read_bytes)
+
+
+async def report_by_process(results: bytes, clip: Path) -> str:
+    """Make a report; see `ReportBuilder`."""
+    process = await _spawned("reelscope.gateway.reporting")
+    try:
+        async with asyncio.timeout(REPORT_SECONDS):
+            said, _ = await process.communicate(json.dumps(str(clip)).encode() + b"\n" + results)
+    except TimeoutError as error:
+        raise Problem("deadline_exceeded", f"the report was not done within {REPORT_SECONDS:g} s") from error
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        status = await process.wait()
+    if not said:
+        raise Problem("job_crashed", f"the process that made the report {_how(status)}")
+    answer = json.loads(said)
+    if "html" not in answer:
+        raise Problem(answer["code"], answer["detail"])
+    html: str = answer["html"]
+    return html
+
+
+async def _spawned(module: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", module),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # FFmpeg names files, libraries quote what they read
+        limit=_LINE_BYTES,
+        start_new_session=True,  # a Ctrl-C in the terminal is the gateway's to handle
+    )
 
 
 async def _follow(process: asyncio.subprocess.Process, request: dict[str, Any], report: Report) -> None:

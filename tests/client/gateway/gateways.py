@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import exporting
 from starlette.testclient import TestClient
 
 from reelscope import settings
@@ -49,9 +49,9 @@ class Conducted:
         self.asked.append(analysis)
         self._released = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        await report("progress", {"stage": "decode", "share": 0.5})
-        await report("analyzer", OUTCOME)
         try:
+            await report("progress", {"stage": "decode", "share": 0.5})
+            await report("analyzer", OUTCOME)
             if self.holds:
                 await self._released.wait()
         except asyncio.CancelledError:
@@ -83,7 +83,7 @@ def configured(folder, **changes):
 @contextlib.contextmanager
 def gateway(folder, runner, *, report=None, base_url="http://localhost:8003", **changes):
     """A client of a gateway that runs for the block."""
-    app = create_app(configured(folder, **changes), runner=runner, build_report=report)
+    app = create_app(configured(folder, **changes), runner=runner, **({"build_report": report} if report else {}))
     with TestClient(app, base_url=base_url) as client:
         yield client
 
@@ -111,15 +111,7 @@ def started(client, path="a.mp4", **options):
 
 def until(condition, seconds=10.0):
     """Wait until a condition holds."""
-    import time
-
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.01)
-
-
-def transcript(words):
-    """Results with a transcript of these words, a second each."""
-    data = [{"w": word, "start": float(k), "end": k + 0.9, "p": 0.9} for k, word in enumerate(words)]
-    return exporting.file({"speech_transcription": data})

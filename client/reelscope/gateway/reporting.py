@@ -1,0 +1,36 @@
+"""The process that makes one report: `python -m reelscope.gateway.reporting`. It decodes the clip, as jobs do."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+from reelscope.decode import sha256
+from reelscope.errors import ReelscopeError
+from reelscope.gateway.problems import code_of
+
+
+def main() -> None:
+    """Read the clip's path and its results, one per line; write the report, or why there is none, as JSON."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not leave the clip behind
+    said = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # libraries print what they like
+    clip = Path(json.loads(sys.stdin.readline()))
+    values = json.loads(sys.stdin.read())
+    build = importlib.import_module("reelscope.report").build
+    try:
+        # The file of a path may have been replaced since.
+        is_same = clip.is_file() and sha256(clip) == values["media"]["sha256"]
+        answer = {"html": build(values, clip if is_same else None)}
+    except ReelscopeError as error:
+        answer = {"code": code_of(error), "detail": str(error)}
+    json.dump(answer, said)
+    said.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,21 @@ from reelscope.gateway.problems import Problem
 
 NOWHERE = "127.0.0.1:9"
 """No Triton server answers here."""
+ROUTES = [
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+    ("GET", "/health"),
+    ("GET", "/metrics"),
+    ("POST", "/analyze"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/{job_id}"),
+    ("DELETE", "/jobs/{job_id}"),
+    ("GET", "/jobs/{job_id}/events"),
+    ("GET", "/jobs/{job_id}/results"),
+    ("GET", "/jobs/{job_id}/report"),
+    ("GET", "/jobs/{job_id}/captions.srt"),
+    ("GET", "/jobs/{job_id}/captions.vtt"),
+]
 OUTCOME = {
     "name": "cut_analysis",
     "title": "where the clip is cut",

@@ -10,7 +10,7 @@ import re
 import tempfile
 
 import pytest
-from gateways import Conducted, configured, gateway, started, until
+from gateways import ROUTES, Conducted, configured, gateway, started, until
 from starlette.testclient import TestClient
 
 from reelscope.gateway import problems
@@ -412,21 +412,7 @@ def test_the_description_names_every_route_and_only_known_errors(tmp_path, runne
     app = create_app(configured(tmp_path), runner=runner)
     document = TestClient(app).get("/openapi.json").json()
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-    assert described == {
-        ("GET", "/livez"),
-        ("GET", "/readyz"),
-        ("GET", "/health"),
-        ("GET", "/metrics"),
-        ("POST", "/analyze"),
-        ("GET", "/jobs"),
-        ("GET", "/jobs/{job_id}"),
-        ("DELETE", "/jobs/{job_id}"),
-        ("GET", "/jobs/{job_id}/events"),
-        ("GET", "/jobs/{job_id}/results"),
-        ("GET", "/jobs/{job_id}/report"),
-        ("GET", "/jobs/{job_id}/captions.srt"),
-        ("GET", "/jobs/{job_id}/captions.vtt"),
-    }
+    assert described == set(ROUTES)
     for path, item in document["paths"].items():
         for operation in item.values():
             assert operation["description"]

@@ -277,6 +277,28 @@ def test_findings_are_consulted_in_turn(clip):
         assert results["story"].inputs.missing_inputs == ("broken", "absent")
 
 
+def test_a_result_comes_as_soon_as_its_signals_are_there(clip, monkeypatch):
+    """A source that another analyzer waits for ends only when the first result has been told."""
+    is_told = threading.Event()
+
+    class Late(CPU_SOURCES[FrameColors]):
+        def finish(self, duration_seconds):
+            assert is_told.wait(20), "nothing was told while this source worked"
+            return super().finish(duration_seconds)
+
+    monkeypatch.setitem(CPU_SOURCES, FrameColors, Late)
+    told = []
+
+    def on_result(analyzer, result):
+        told.append((analyzer.name, result))
+        is_told.set()
+
+    results = run(clip, ["color_analysis", "cut_analysis"], on_result=on_result).analyzers
+    assert [name for name, _ in told] == ["cut_analysis", "color_analysis"]
+    assert dict(told) == results
+    assert {result.status for _, result in told} == {"ok"}
+
+
 def test_selecting_an_analyzer_selects_those_it_consults(monkeypatch):
     analyzers = (
         toy(None, consults=("b",), name="a"),

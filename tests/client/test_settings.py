@@ -37,3 +37,22 @@ def test_another_word_is_refused(monkeypatch):
     stating(monkeypatch, "maybe")
     with pytest.raises(UsageError, match='\'maybe\'; it must be "on" or "off"'):
         settings.profile("cpu")
+
+
+def test_keys_of_a_file_and_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("REELSCOPE_API_KEYS", raising=False)
+    assert settings.api_keys(None) == ()
+    monkeypatch.setenv("REELSCOPE_API_KEYS", " first-key-of-two-0, second-key-of-two ,")
+    assert settings.api_keys(None) == ("first-key-of-two-0", "second-key-of-two")
+    file = tmp_path / "keys"
+    file.write_text("# of the page\nkey-of-the-page-00\n\nkey-of-the-cron-00 # nightly\n", encoding="utf-8")
+    assert settings.api_keys(file) == ("key-of-the-page-00", "key-of-the-cron-00")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "short\n", "a-key-with-an-é-in-it\n"])
+def test_keys_that_are_none_are_refused(tmp_path, text):
+    (tmp_path / "keys").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="key"):
+        settings.api_keys(tmp_path / "keys")
+    with pytest.raises(UsageError, match="cannot be read"):
+        settings.api_keys(tmp_path / "absent")

@@ -44,8 +44,8 @@ class Server:
 
     def overview(self, client):
         self.overviews += 1
-        states = {name: ModelState(name=name, versions=(row,), config={"platform": "ensemble"}, provenance={}, used_by=())
-                  for name, row in self.rows.items()}  # fmt: skip
+        ensemble = {"config": {"platform": "ensemble"}, "provenance": {}, "used_by": ()}
+        states = {name: ModelState(name=name, versions=(row,), **ensemble) for name, row in self.rows.items()}
         model = replace(states["pose_yolov8"], config={"backend": "x"}, used_by=("poses",), provenance={"p": STATED})
         return (*(state for name, state in states.items() if name != "pose_yolov8"), model)
 

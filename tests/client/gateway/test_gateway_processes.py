@@ -17,9 +17,9 @@ import pytest
 from gateways import NOWHERE, until
 
 import clips
-from reelscope import check
+from reelscope import check, decode
 from reelscope.gateway.problems import Problem
-from reelscope.gateway.runner import Analysis, ProcessRunner
+from reelscope.gateway.runner import Analysis, ProcessRunner, report_by_process
 
 REELSCOPE = Path(sys.executable).parent / "reelscope"
 
@@ -221,3 +221,46 @@ def _answers(client):
         return client.get("/livez").status_code == 200
     except httpx2.TransportError:
         return False
+
+
+REPORT = """
+import json, os, sys, types
+
+def build(values, clip):
+    if values["asked"] == "crash":
+        os.kill(os.getpid(), 11)
+    if values["asked"] == "refuse":
+        from reelscope.errors import ResultsError
+        raise ResultsError("no results")
+    print("libraries print what they like")
+    return f"<!doctype html>{values['asked']} {clip}"
+
+sys.modules["reelscope.report"] = types.SimpleNamespace(build=build)
+"""
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch):
+    """A stand-in for `reelscope.report`, known to every process that is spawned."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "sitecustomize.py").write_text(REPORT, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+
+    def make(asked, clip, digest=""):
+        values = {"asked": asked, "media": {"sha256": digest}}
+        return asyncio.run(report_by_process(json.dumps(values).encode(), clip))
+
+    return make
+
+
+def test_a_report_is_made_in_a_process_of_the_clip_that_was_analysed(report, clip):
+    assert report("ü", clip, decode.sha256(clip)) == f"<!doctype html>ü {clip}"
+    assert report("of another", clip) == "<!doctype html>of another None"
+
+
+def test_a_report_that_fails_costs_itself(report, clip):
+    with pytest.raises(Problem, match="was ended by SIGSEGV") as caught:
+        report("crash", clip)
+    assert caught.value.code == "job_crashed"
+    with pytest.raises(Problem, match="no results"):
+        report("refuse", clip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import logging
 import os
@@ -13,7 +14,8 @@ import pytest
 from gateways import ROUTES, Conducted, configured, gateway, started, until
 from starlette.testclient import TestClient
 
-from reelscope.gateway import problems
+from places import CHECKOUT
+from reelscope.gateway import command, problems
 from reelscope.gateway.app import create_app
 from reelscope.gateway.configuration import LOOPBACK
 from reelscope.gateway.observability import JsonLines
@@ -422,3 +424,14 @@ def test_the_description_names_every_route_and_only_known_errors(tmp_path, runne
                     assert example["value"]["code"] == code
     said = json.dumps(document)
     assert "HTTPValidationError" not in said, "errors are problems, not the framework's own"
+
+
+def test_the_page_on_the_gateway_names_everything():
+    page = (CHECKOUT / "docs" / "gateway.md").read_text(encoding="utf-8")
+    for code, status in problems.STATUSES.items():
+        (row,) = [line for line in page.splitlines() if line.startswith("|") and re.search(rf"\b{code}\b", line)]
+        assert str(status) in row.split("|")[1], code
+    for option in inspect.signature(command.serve).parameters:
+        assert f"--{option.replace('_', '-')}" in page, option
+    for _, path in ROUTES:
+        assert path.rpartition("/")[2].replace("{job_id}", "ID").replace("captions", "") in page, path

@@ -1,4 +1,4 @@
-"""The command line: analyze, evaluate, check, convert, serve, analyzers, schema, doctor, server, models.
+"""The command line: analyze, report, evaluate, check, convert, serve, analyzers, schema, doctor, server, models.
 
 Exit codes: 0 every requested analyzer is ok, or skipped with a reason; 1 `check` found a violation, `doctor`
 that something is missing, or `models` refused a change; 2 usage; 3 results are written, but some analyzer failed or is
@@ -8,8 +8,9 @@ partial; 4 the clip cannot be analysed; 5 no server; 130 Ctrl-C; 143 SIGTERM.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -43,6 +44,8 @@ from reelscope.terminal import (
     reported,
 )
 
+REPORT = "report.html"
+
 app = typer.Typer(
     help="Analyse short videos with models served by NVIDIA Triton.\n\n"
     "Start with:  reelscope analyze clip.mp4 -o out\n\n"
@@ -69,7 +72,9 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def analyze(
     clip: Annotated[Path, typer.Argument(help="The video file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for results.json; made when missing.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for results.json and report.html; made when missing.")
+    ],
     only: Annotated[str | None, typer.Option(help="Analyzers to run, separated by commas; default: all.")] = None,
     profile: ProfileOption = "cpu",
     url: UrlOption = None,
@@ -77,8 +82,9 @@ def analyze(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for the whole job.")] = 900.0,
     max_duration: LongestOption = 900.0,
     no_biometrics: BiometricsOption = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
 ) -> None:
-    """Analyse one clip and write OUTPUT/results.json.
+    """Analyse one clip and write OUTPUT/results.json, and OUTPUT/report.html to look at it.
 
     Exit codes: 0 every analyzer ok (or skipped with a reason), 2 usage, 3 some analyzer failed or is partial,
     4 the clip cannot be analysed, 5 no server.
@@ -105,12 +111,33 @@ def analyze(
                 max_seconds=max_duration,
                 on_progress=show,
             )
-        results.write(results.to_json(found, analyzers), file)
+        values = results.to_json(found, analyzers)
+        results.write(values, file)
         print_summary(found, analyzers)
-        size = f"  {file.stat().st_size / 1e6:.2f} MB"
-        console.print(Text.assemble((str(file), "bold"), size), soft_wrap=True)
+        _print_size(file)
+        if not no_report:
+            _write_report(values, clip, output / REPORT)
     if any(result.status in ("failed", "partial") for result in found.analyzers.values()):
         raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results.json.")],
+    clip: Annotated[Path | None, typer.Argument(help="The clip that was analysed; without it, no pictures.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help=f"File to write; default: {REPORT} beside RESULTS.")
+    ] = None,
+) -> None:
+    """Write results as one HTML page to look at: it needs no network and no server.
+
+    The clip plays with what was found drawn over it, above a timeline of all analyzers. A clip of up to 20 MB becomes
+    part of the page; a larger one must lie beside it, under its name.
+    """
+    with reported():
+        from reelscope.results import read
+
+        _write_report(read(results), clip, output or results.parent / REPORT)
 
 
 @app.command()
@@ -297,6 +324,18 @@ def server_status() -> None:
     print_failed({model: why for model, why in status.record.failed.items() if not status.models.get(model)})
     if not status.is_ready:
         raise typer.Exit(NO_SERVER)
+
+
+def _write_report(values: Mapping[str, Any], clip: Path | None, file: Path) -> None:
+    from reelscope import report
+    from reelscope.results import write_text
+
+    write_text(report.build(values, clip), file)
+    _print_size(file)
+
+
+def _print_size(file: Path) -> None:
+    console.print(Text.assemble((str(file), "bold"), f"  {file.stat().st_size / 1e6:.2f} MB"), soft_wrap=True)
 
 
 def _names(only: str | None) -> list[str] | None:

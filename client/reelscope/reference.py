@@ -100,7 +100,7 @@ def measure(name: str, description: str) -> str:
     """Unit and range of a number, by its wire name and its description; empty where neither tells."""
     least, largest = stated_range(description)
     limits = "" if least is None else f"≥ {least:g}" if largest is None else f"{least:g} to {largest:g}"
-    return ", ".join(filter(None, (_unit(name, description, largest is not None), limits)))
+    return ", ".join(filter(None, (unit(name, description), limits)))
 
 
 def numeric_types(field: Schema) -> bool:
@@ -126,15 +126,16 @@ def fields(definition: Schema, definitions: Schema, prefix: str = "", skipped: S
             yield from fields(definitions[target], definitions, f"{path}{suffix}.")
 
 
-def _unit(name: str, description: str, is_bounded: bool) -> str:
+def unit(name: str, description: str) -> str:
+    """Unit of a number, by its wire name and its description; empty where neither tells."""
     if name in _TIMES:
         return "s"
     if name.startswith("n_"):
         return "count"
-    if known := next((unit for suffix, unit in _SUFFIX_UNITS.items() if name.endswith(suffix)), ""):
+    if known := next((known for suffix, known in _SUFFIX_UNITS.items() if name.endswith(suffix)), ""):
         return known
-    words = (unit for word, unit in _WORD_UNITS.items() if re.search(rf"\b{word}\b", description, re.IGNORECASE))
-    return "" if is_bounded else next(words, "")
+    words = (known for word, known in _WORD_UNITS.items() if re.search(rf"\b{word}\b", description, re.IGNORECASE))
+    return "" if stated_range(description)[1] is not None else next(words, "")
 
 
 def _objects(field: Schema, suffix: str = "") -> list[tuple[str, str]]:

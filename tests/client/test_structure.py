@@ -26,7 +26,7 @@ LAYERS = (
     {"results", "worker", "rollout"},
     {"schema", "turns"},
     {"pipeline", "exports", "check", "doctor", "reference"},
-    {"terminal"},
+    {"terminal", "report"},
     {"job"},
     {"models", "evaluation", "gateway"},
     {"cli"},

@@ -56,6 +56,8 @@ class GazeData:
 
     times_seconds: tuple[float, ...]
     """Sampled instants at which the face was found; at most 3000 in all of the clip's segments."""
+    boxes_xyxy: tuple[tuple[float, float, float, float], ...]
+    """Where it is: x1, y1, x2, y2, 0-1 of the frame; what lies outside of the frame is cut off."""
     yaw_degrees: tuple[float | None, ...]
     """Gaze, to the picture's right, degrees."""
     pitch_degrees: tuple[float | None, ...]
@@ -189,6 +191,7 @@ def _segment(
         track_id=track.id,
         data=GazeData(
             times_seconds=tuple(faces.times_seconds[faces.frame[listed]].tolist()),
+            boxes_xyxy=tuple((a, b, c, d) for a, b, c, d in faces.boxes_xyxy[listed].clip(0, 1).round(4).tolist()),
             yaw_degrees=face_rows.listed(measured.yaw_degrees[listed], 1),
             pitch_degrees=face_rows.listed(measured.pitch_degrees[listed], 1),
             eye_aspect_ratio=face_rows.listed(measured.openness[listed], 3),
@@ -253,7 +256,7 @@ def headline(summary: GazeSummary) -> str:
 
 ANALYZER = Analyzer(
     name="eye_tracking",
-    version="1",
+    version="2",
     title="apparent gaze, eye contact with the viewer, blinks",
     requires=(Faces, FaceLandmarks),
     data=GazeData,

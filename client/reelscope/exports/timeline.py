@@ -17,8 +17,7 @@ from typing import Any
 import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange
 
-from reelscope.decode import sha256
-from reelscope.errors import UsageError
+from reelscope.exports.clip import require_same_clip
 from reelscope.exports.contents import Contents, Document, Documents, caveats
 from reelscope.exports.frames import frame_rate
 
@@ -96,12 +95,7 @@ def _reference(contents: Contents, whole: TimeRange) -> otio.core.MediaReference
         return otio.schema.MissingReference(
             name=expected[:12], available_range=whole, metadata={"reelscope": {"sha256": expected}}
         )
-    try:
-        found = sha256(clip)
-    except OSError as error:
-        raise UsageError(f"{clip}: cannot be read ({error.strerror})") from error
-    if found != expected:
-        raise UsageError(f"{clip}: is not the clip of these results (its SHA-256 is {found[:12]}, not {expected[:12]})")
+    require_same_clip(contents)
     reference = otio.schema.ExternalReference(target_url=clip.resolve().as_uri(), available_range=whole)
     reference.name = clip.name
     return reference

@@ -71,6 +71,7 @@ def _page(contents: Contents) -> str:
         "untested": story.untested(contents),
         "utterances": story.utterances(contents),
         "no_speech": story.missing(contents, "speech_transcription"),
+        "speech_spans": story.speech_spans(contents),
         "lines": story.lines(contents),
         "no_text": story.missing(contents, "text_overlay"),
         "palette": story.palette(contents),

@@ -140,12 +140,12 @@ def _warning(code: str, analyzer: Analyzer | None) -> str:
 
 
 def _headline(analyzer: Analyzer, summary: Mapping[str, Any]) -> str:
-    """The summary in a few words; none where another version wrote it in another form."""
+    """The summary in a few words; none where another version wrote it in another form, or meant another thing."""
     try:
         read: Any = _summary_model(analyzer).model_validate_json(json.dumps({"summary": summary}))
-    except ValidationError:
+        return analyzer.headline(read.summary)
+    except (ValidationError, TypeError, ValueError):
         return ""
-    return analyzer.headline(read.summary)
 
 
 @functools.cache

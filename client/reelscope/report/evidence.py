@@ -10,6 +10,33 @@ from reelscope.exports.contents import Contents
 from reelscope.report.fields import words
 
 MAX_TEXT_CHARS = 80
+TITLES = {
+    "age_estimation": "Apparent age",
+    "audio_analysis": "Sound",
+    "audio_environment": "Sound of the place",
+    "background_segmentation": "Background",
+    "body_pose": "Poses",
+    "camera_analysis": "Camera",
+    "color_analysis": "Colours",
+    "composition_analysis": "Composition",
+    "content_quality": "Picture quality",
+    "cross_analyzer_intelligence": "Across analyzers",
+    "cut_analysis": "Cuts",
+    "eye_tracking": "Apparent gaze",
+    "face_emotion": "Expressions",
+    "object_detection": "Objects",
+    "product_detection": "Products",
+    "qwen2_vl_temporal": "Video understanding",
+    "scene_segmentation": "Scenes",
+    "speech_emotion": "Tone of voice",
+    "speech_flow": "Fluency",
+    "speech_rate": "Pace of speech",
+    "speech_transcription": "Transcript",
+    "temporal_flow": "Story",
+    "text_overlay": "Text on screen",
+    "visual_effects": "Effects",
+}
+"""What analyzers are called for people; any other by its name in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,4 +81,4 @@ def by_id(contents: Contents) -> dict[str, Evidence]:
 
 def analyzer_words(name: str) -> str:
     """An analyzer's name for people."""
-    return words(name.removesuffix("_analysis"))
+    return TITLES.get(name) or words(name)

@@ -78,6 +78,11 @@ def utterances(contents: Contents) -> Sequence[Mapping[str, Any]]:
     return _trained_segments(contents, "speech_transcription")
 
 
+def speech_spans(contents: Contents) -> list[tuple[float, float]]:
+    """When somebody speaks, which another model tells than the recogniser of words."""
+    return [(start, end) for start, end in _summary(contents, "speech_transcription").get("speech_spans_s") or []]
+
+
 def lines(contents: Contents) -> Sequence[Mapping[str, Any]]:
     """What is written; empty where the reader is untrained."""
     return _trained_segments(contents, "text_overlay")
@@ -114,7 +119,7 @@ def missing(contents: Contents, name: str) -> str:
     if reason := contents.missing(name):
         return reason
     if untrained := untrained_models(contents.values["analyzers"][name]):
-        return f"random weights ({', '.join(untrained)}): nothing is claimed"
+        return f"random weights ({', '.join(untrained)}): it means nothing, and is not shown here"
     return ""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reelscope.exports.contents import Contents
-from reelscope.report.fields import NOTHING, number, seconds
+from reelscope.report.fields import NOTHING, number
 from reelscope.report.fixes import Found, NotMeasured
 
 
@@ -75,7 +75,7 @@ def _synopsis(found: Found) -> str:
 
 def _parts(found: Found) -> Iterator[str]:
     tellers: tuple[Callable[[Found], str], ...] = (
-        lambda found: _said_of_camera(found.summary("camera_analysis", "dominant")),
+        lambda found: _camera(found.summary("camera_analysis", "dominant")),
         lambda found: f"somebody speaks for {found.summary('audio_environment', 'speech_ratio'):.0%} of it",
         lambda found: f"text can be read for {found.summary('text_overlay', 'text_coverage_pct'):.0f}%",
         lambda found: (
@@ -90,11 +90,15 @@ def _parts(found: Found) -> Iterator[str]:
             continue
 
 
-def _said_of_camera(dominant: str) -> str:
-    moves = {"static": "the camera mostly rests", "handheld": "the camera is mostly held by hand"}
+def _camera(dominant: str) -> str:
+    moves = {
+        "static": "the camera mostly rests",
+        "handheld": "it is mostly filmed by hand",
+        "mixed": "the camera moves in several ways",
+    }
     if dominant == "unknown":
         raise NotMeasured("nothing could be followed")
-    return moves.get(dominant, f"the camera's main movement: {dominant.replace('_', ' ')}")
+    return moves.get(dominant, f"the camera mostly moves by {dominant.replace('_', ' ')}")
 
 
 def _hook(found: Found) -> Tile:
@@ -128,10 +132,9 @@ def _call_to_action(found: Found) -> Tile:
     if call is None:
         return Tile(title="Call to action", value="none", note="nothing asks viewers to act")
     at = call["start"]
-    how = {"text": "in writing", "speech": "spoken", "understanding": "told by the model that watched"}[call["source"]]
-    when = f"at {seconds(at)}, {how}" if at is not None else how
+    how = {"text": "written", "speech": "spoken", "understanding": "told by the model that watched"}[call["source"]]
     text = " ".join(str(call["text"]).split())
-    return Tile(title="Call to action", value=text if len(text) <= 40 else f"{text[:39]}…", note=when, start_seconds=at)
+    return Tile(title="Call to action", value=text if len(text) <= 40 else f"{text[:39]}…", note=how, start_seconds=at)
 
 
 def _quality(found: Found) -> Tile:
@@ -141,7 +144,7 @@ def _quality(found: Found) -> Tile:
     worst = next((each for each in result["segments"] if each["id"] == result["summary"]["worst_segment"]), None)
     note = ", ".join(issues) or "no technical fault on the whole"
     if worst is not None and not issues:
-        note += f"; weakest from {seconds(worst['start'])}"
+        note += "; weakest here:"
     return Tile(
         title="Picture quality",
         value=f"{overall:.0f}",

@@ -2,7 +2,7 @@
 
 const CURVES = [
   { title: 'Loudness', unit: 'LUFS', from: [['temporal_flow', 'lufs_m'], ['audio_analysis', 'lufs_m']], tone: 'sound', floor: -50 },
-  { title: 'Motion', unit: 'grey levels/s', from: [['temporal_flow', 'motion'], ['cut_analysis', 'luma_change']], tone: 'picture' },
+  { title: 'Motion', unit: 'grey levels/s', from: [['temporal_flow', 'motion'], ['cut_analysis', 'luma_change']], tone: 'picture', cap: 0.98 },
   { title: 'Intensity', unit: 'z', from: [['temporal_flow', 'intensity']], tone: 'story' },
 ];
 
@@ -40,7 +40,7 @@ class Curves {
     const ink = colour(`group-${chart.tone}`);
     const known = chart.values.filter((value) => value !== null);
     const low = Math.max(Math.min(...known), chart.floor ?? -Infinity);
-    const high = Math.max(...known);
+    const high = [...known].sort((a, b) => a - b)[Math.floor((chart.cap ?? 1) * (known.length - 1))];
     const margin = (high - low || 1) * 0.08;
     chart.plot = new uPlot({
       width,
@@ -50,8 +50,8 @@ class Curves {
       padding: [0, 0, 0, 0],
       scales: { x: { time: false, auto: false }, y: { auto: false, range: [low - margin, high + margin] } },
       axes: [{ show: false }, { show: false }],
-      series: [{}, { stroke: ink, width: 1.6, fill: ink.replace('rgb(', 'rgba(').replace(')', ', 0.14)'), points: { show: false } }],
-    }, [chart.times, chart.values.map((value) => (value === null ? null : Math.max(value, low - margin)))], chart.holder);
+      series: [{}, { stroke: ink, width: 1.6, fill: ink.replace('rgb(', 'rgba(').replace(')', ', 0.14)'), fillTo: low - margin, points: { show: false } }],
+    }, [chart.times, chart.values.map((value) => (value === null ? null : Math.min(high + margin, Math.max(value, low - margin))))], chart.holder);
   }
 
   // Values at a time beside the names.

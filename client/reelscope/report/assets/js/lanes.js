@@ -4,7 +4,7 @@ const MOST_ROWS = 3; // of spans that overlap
 const MOST_BUTTONS = 300; // per lane; what is left out is said, and stands in the analyzer's table
 
 // Rows of segments, so that none overlaps another in its row: spans first, then a row per sort of event.
-function packed(segments, duration) {
+function packed(segments, duration, mostRows) {
   const least = duration / 250;
   const spans = segments.filter((segment) => segment.kind !== 'event');
   const chosen = spans.length > MOST_BUTTONS ? longest(spans, MOST_BUTTONS) : spans;
@@ -12,7 +12,7 @@ function packed(segments, duration) {
   for (const segment of chosen) {
     const row = rows.find((each) => each.end <= segment.start + 1e-6);
     if (row) row.items.push(segment);
-    else if (rows.length < MOST_ROWS) rows.push({ items: [segment], end: 0 });
+    else if (rows.length < mostRows) rows.push({ items: [segment], end: 0 });
     else continue;
     (row ?? rows.at(-1)).end = Math.max(segment.end, segment.start + least);
   }
@@ -23,7 +23,7 @@ function packed(segments, duration) {
     const { items } = events.get(segment.label);
     if (items.length < MOST_BUTTONS) items.push(segment);
   }
-  return [...rows, ...[...events.values()].slice(0, MOST_ROWS)];
+  return [...rows, ...[...events.values()].slice(0, mostRows)];
 }
 
 function longest(spans, count) {
@@ -32,7 +32,7 @@ function longest(spans, count) {
 }
 
 function laneOf(lane, result, duration) {
-  const rows = packed(result.segments, duration);
+  const rows = packed(result.segments, duration, lane.isRandom ? 1 : MOST_ROWS);
   const shown = rows.reduce((count, row) => count + row.items.length, 0);
   const left = result.segments.length - shown;
   const notes = [];
@@ -45,7 +45,11 @@ function laneOf(lane, result, duration) {
   const track = element('div', { class: 'track', role: 'group', 'aria-label': `Segments of ${lane.title}` });
   track.style.setProperty('--rows', Math.max(1, rows.length));
   rows.forEach((row, number) => {
-    for (const segment of row.items) track.append(segmentButton(segment, row, number, duration));
+    for (const segment of row.items) {
+      const made = segmentButton(segment, row, number, duration);
+      if (segment.data?.palette) made.style.background = stripes(segment.data.palette);
+      track.append(made);
+    }
   });
   if (!rows.length) track.append(element('span', { class: 'lane-empty' }, emptyReason(lane, result)));
   track.querySelector('.seg')?.setAttribute('tabindex', '0');
@@ -68,11 +72,18 @@ function segmentButton(segment, row, number, duration) {
     'data-seek': segment.start,
     'aria-label': `${title}, ${clockTime(segment.start)} to ${clockTime(segment.end)}`,
     title: `${title}\n${clockTime(segment.start)}–${clockTime(segment.end)}`,
-  }, row.isEvents ? null : element('span', {}, title));
+  }, row.isEvents || segment.data?.palette ? null : element('span', {}, title));
   made.style.left = `${(100 * segment.start) / duration}%`;
   if (!row.isEvents) made.style.width = `${(100 * (segment.end - segment.start)) / duration}%`;
   made.style.setProperty('--row', number);
   return made;
+}
+
+// Colours side by side, each as wide as its share.
+function stripes(palette) {
+  let at = 0;
+  const stops = palette.map(({ hex, share }) => `${hex} ${100 * at}% ${100 * (at += share)}%`);
+  return `linear-gradient(90deg, ${stops.join(', ')})`;
 }
 
 // Arrows move within a lane, as in a toolbar.

@@ -79,10 +79,7 @@ const DRAWERS = {
   face(context, shape, width, height, track, time) {
     DRAWERS.box(context, shape, width, height, track, time);
     const at = lastUpTo(track.times, time);
-    if (track.contact?.[at]) {
-      const [x1, y1, x2] = shape;
-      tag(context, x1 * width, y1 * height + 16, 'looks at the viewer', context.strokeStyle, (x2 - x1) * width);
-    }
+    if (track.contact?.[at]) tag(context, shape[0] * width, shape[3] * height + 14, 'looks at the viewer', context.strokeStyle);
   },
   quad(context, points, width, height, track, time) {
     context.beginPath();
@@ -139,17 +136,17 @@ const DRAWERS = {
 };
 
 // A small label on a dark plate, readable on any picture.
-function tag(context, x, y, text, ink, most = Infinity) {
+function tag(context, x, y, text, ink) {
   if (!text) return;
   context.save();
   context.setLineDash([]);
   context.font = '600 11px system-ui, sans-serif';
-  const width = Math.min(context.measureText(text).width + 8, Math.max(40, most));
+  const width = context.measureText(text).width + 8;
   const left = Math.max(0, x);
   const top = Math.max(14, y);
   context.fillStyle = 'rgba(10, 12, 16, 0.8)';
   context.fillRect(left, top - 12, width, 16);
   context.fillStyle = ink;
-  context.fillText(text, left + 4, top, width - 8);
+  context.fillText(text, left + 4, top);
   context.restore();
 }

@@ -5,7 +5,7 @@ async function start() {
   const player = byId('player');
   const lead = Math.max(0, -Number(player.dataset.offset)); // sound that begins before the picture
   const clock = new Clock(Number(player.dataset.duration), lead);
-  byId('screen').style.aspectRatio = `${player.dataset.width} / ${player.dataset.height}`;
+  byId('screen').style.setProperty('--aspect', player.dataset.width / player.dataset.height);
   const overlay = new Overlay(byId('overlay'), results, lanes);
   const timeline = new Timeline(results, lanes, clock);
   const following = new Following();

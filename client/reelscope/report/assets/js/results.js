@@ -44,10 +44,12 @@ function inWords(value) {
   return String(value);
 }
 
-// What a segment is called: the words that are read or said, else its label.
+const rounded = (value) => (typeof value === 'number' ? String(Math.round(value)) : undefined);
+
+// What a segment is called: the words that are read or said, what it is judged as, else its label.
 function segmentTitle(segment) {
   const data = segment.data ?? {};
-  const text = data.text ?? data.caption ?? data.name;
+  const text = data.text ?? data.caption ?? data.name ?? data.letter ?? (data.layout && spaced(data.layout)) ?? rounded(data.overall);
   return typeof text === 'string' && text.trim() ? text.trim() : spaced(segment.label);
 }
 

@@ -66,9 +66,11 @@ class Timeline {
       if (segment.label === 'key_moment') put(`Key moment: ${segmentTitle(segment)}`, segment.start, 'moment', segment.id);
     }
     const summary = results.analyzers.temporal_flow?.summary;
+    const [climax, call] = [summary?.climax_s ?? null, summary?.cta?.start ?? null];
+    const side = (start, other) => (start > 0.94 * this.duration || (other !== null && other >= start && other - start < 0.12 * this.duration) ? ' before' : '');
     if (summary?.hook_score != null) put('Hook', 0, 'hook');
-    if (summary?.climax_s != null) put('Climax', summary.climax_s, 'climax');
-    if (summary?.cta?.start != null) put('CTA', summary.cta.start, 'cta');
+    if (climax !== null) put('Climax', climax, `climax${side(climax, call)}`);
+    if (call !== null) put('CTA', call, `cta${side(call, climax === call ? null : climax)}`);
     return element('div', { class: 'lane marks' }, element('div', { class: 'lane-name' }, element('span', {}, 'Marks')), track);
   }
 

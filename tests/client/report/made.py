@@ -175,7 +175,7 @@ def _series(hop: float | None = 0.1, **columns: list[float | None]) -> Any:
 
 def _found() -> dict[str, Any]:
     """What the page shows."""
-    words = "This is the cat that I love most".split()
+    words = ["This", "is", "the", "cat", "that", "I", "love", "most"]
     timed = [{"w": word, "start": 1.6 + 0.4 * k, "end": 1.9 + 0.4 * k, "p": 0.9} for k, word in enumerate(words)]
     timed[-1]["w"] = SCRIPT
     quads = {"safe_zone_ok": True, "contrast_ratio": 12.0, "chars_per_s": 7.0, "conf": 0.99, "lang": None}

@@ -10,7 +10,7 @@ function fillCard(card, results) {
   const add = (from, to) => body.append(...segments.slice(from, to).map(segmentRow));
   add(0, ROWS_AT_FIRST);
   const head = element('tr', {}, ...['From', 'To', 'Label', 'Score', 'Measured'].map((title) => element('th', { scope: 'col' }, title)));
-  place.append(element('div', { class: 'table tall', tabindex: '0', role: 'region', 'aria-label': 'Segments' },
+  place.append(element('div', { class: 'table tall', tabindex: '0', role: 'region', 'aria-label': `Segments of ${place.dataset.segments}` },
     element('table', {}, element('thead', {}, head), body)));
   if (segments.length <= ROWS_AT_FIRST) return;
   const more = element('button', { type: 'button', class: 'button' }, `Show all ${segments.length}`);

@@ -53,7 +53,7 @@ def own_regions():
 
 
 def analyze(clip, output, *options, only=LOCAL):
-    """Run the command; whatever comes of it, nothing but results.json may be left."""
+    """Run the command; whatever comes of it, nothing but results.json and report.html may be left."""
     threads = threading.active_count()
     done = CliRunner().invoke(cli.app, ["analyze", str(clip), "-o", str(output), "--only", only, *options])
     assert "Traceback" not in done.output
@@ -85,7 +85,7 @@ def accepted(clip, output, *options):
 
 
 def read(output):
-    assert [file.name for file in output.iterdir()] == ["results.json"]
+    assert {file.name for file in output.iterdir()} == {"report.html", "results.json"}
     values = json.loads((output / "results.json").read_text(encoding="utf-8"))
     assert check.check(values) == []
     return values

@@ -186,8 +186,10 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_analysis(clip, t
 
 
 def test_the_probe_of_the_output_leaves_nothing(clip, tmp_path):
-    assert run("analyze", clip, "-o", tmp_path / "out", "--only", "cut_analysis").exit_code == 0
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["results.json"]
+    for options, left in (("--no-report",), {"results.json"}), ((), {"report.html", "results.json"}):
+        done = run("analyze", clip, "-o", tmp_path / "out", "--only", "cut_analysis", *options)
+        assert done.exit_code == 0, done.output
+        assert {file.name for file in (tmp_path / "out").iterdir()} == left
 
 
 @pytest.mark.parametrize("kind", ["a file", "below a file"])
@@ -305,13 +307,13 @@ def a_record(**changes):
     ],
 )
 def test_the_running_server_is_used_when_it_serves_the_same(
-    tmp_path, monkeypatch, own_server, found, changes, address, says
+    clip, tmp_path, monkeypatch, own_server, found, changes, address, says
 ):
     monkeypatch.setattr(embedded, "running", lambda: a_record(**changes))
     monkeypatch.setattr(pipeline, "analyze", lambda *_, **__: copy.copy(found))
     monkeypatch.setattr(pipeline, "select", lambda names: SELECTED)
     monkeypatch.setattr(pipeline, "needed_ensembles", lambda analyzers: ("detections",))
-    done = run("analyze", DEMO, "-o", tmp_path)
+    done = run("analyze", clip, "-o", tmp_path)
     assert done.exit_code == 0, done.output
     assert f"connected to {address}" in own_server
     assert ("starting another" in done.stderr) is (says is not None)

@@ -19,7 +19,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; Debian: apt install chromium")
 
-PORTRAIT, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def opened(browser, places):
     """Open a page of `places`; afterwards nothing was complained of, and nothing was asked of anybody."""
     contexts, complaints = [], []
 
-    def open_page(name, viewport=PORTRAIT, colours="light"):
+    def open_page(name, viewport=DESKTOP, colours="light"):
         context = browser.new_context(viewport=viewport, color_scheme=colours, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
@@ -200,8 +200,7 @@ def test_nothing_can_be_fetched_from_the_page(browser, places):
     page.close()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PORTRAIT, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("viewport", "colours"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")])
 def test_axe_finds_nothing(opened, viewport, colours):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened("random", viewport, colours)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from reelscope.errors import ResultsError
 from reelscope.exports.clip import require_same_clip
 from reelscope.exports.contents import Contents
-from reelscope.report import cards, page, story, verdict
+from reelscope.report import cards, fields, page, story, verdict
 from reelscope.report import clip as clips
 from reelscope.report.fixes import review
 from reelscope.report.rules import RULES
@@ -96,6 +96,7 @@ def _page(contents: Contents) -> str:
             "status": card.status,
             "isRandom": bool(card.untrained),
             "isSensitive": card.is_sensitive,
+            "labels": fields.data_labels(card.name),
         }
         for card in every
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,9 @@ NOTHING = "\N{EN DASH}"
 """What was not measured."""
 MAX_LISTED = 12
 """Values of a list that are written out."""
-_PYTHON_UNITS = re.compile(r"_(seconds|milliseconds|percent|degrees|hz|db|px)$")
+_PYTHON_UNITS = re.compile(
+    r"_(seconds|milliseconds|percent|degrees|hz|db|px|degrees_per_second|percent_(width|height)(_per_second)?)$"
+)
 _WRITTEN = ("LUFS", "LU", "dBTP", "dBFS", "RMS", "SNR", "RT60", "F0", "BPM", "CTA", "IQA", "MFCC", "ASR")
 _ACRONYMS = {name.lower(): name for name in _WRITTEN}
 
@@ -52,7 +55,7 @@ def seconds(value: float) -> str:
 
 
 def number(value: float, measure: str = "") -> str:
-    """A number with three significant digits, and its unit."""
+    """A number with three significant digits, and its unit; a name says that something is counted, or per second."""
     if isinstance(value, int):
         said = f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     else:
@@ -62,7 +65,7 @@ def number(value: float, measure: str = "") -> str:
         said = said.rstrip("0").rstrip(".") if "." in said else said
         said = "0" if said in ("-0", "") else said.replace("-", "\N{MINUS SIGN}", 1)
     glue = "" if measure.startswith(("°", "%")) else "\N{NO-BREAK SPACE}"
-    return said if measure in ("", "count") else f"{said}{glue}{measure}"
+    return said if measure in ("", "count") or measure.startswith("1/") else f"{said}{glue}{measure}"
 
 
 def value(found: Any, measure: str = "") -> str:
@@ -105,6 +108,22 @@ def _rows(found: Mapping[str, Any], known: Mapping[str, tuple[str, str]], prefix
 
 
 @functools.cache
+def data_labels(name: str) -> Mapping[str, tuple[str, str]]:
+    """Label and unit of every field of an analyzer's segments, by wire name."""
+    definitions = _schema()["$defs"]
+    if f"{name}.segment" not in definitions:
+        return {}
+    found = {}
+    for target in _targets(definitions[f"{name}.segment"]["properties"]["data"]):
+        for wire, field in definitions[target].get("properties", {}).items():
+            found[wire] = (
+                words(_PYTHON_UNITS.sub("", _python_names().get(wire, wire))),
+                unit(wire, field["description"]),
+            )
+    return found
+
+
+@functools.cache
 def _schema() -> Mapping[str, Any]:
     return json_schema(ANALYZERS)
 
@@ -133,9 +152,13 @@ def _targets(field: Mapping[str, Any]) -> list[str]:
 
 @functools.cache
 def _python_names() -> Mapping[str, str]:
-    """Python's name of every summary field by its wire name: it says more."""
-    named = {}
-    for analyzer in ANALYZERS:
-        for field in dataclasses.fields(analyzer.summary):
-            named[wire_name(field.name)] = field.name
-    return named
+    """Python's name of every field by its wire name: it says more."""
+    kinds = [
+        kind for analyzer in ANALYZERS for part in (analyzer.summary, analyzer.data) for kind in _dataclasses(part)
+    ]
+    return {wire_name(field.name): field.name for kind in kinds for field in dataclasses.fields(kind)}
+
+
+def _dataclasses(kind: Any) -> list[Any]:
+    """A dataclass, or those of a union."""
+    return [each for each in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(each)]

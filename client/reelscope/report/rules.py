@@ -14,6 +14,7 @@ from typing import Any
 from reelscope.report.evidence import Evidence, of
 from reelscope.report.fields import number
 from reelscope.report.fixes import Fix, Found, NotMeasured, Rule
+from reelscope.report.safe_zone import is_covered, reach
 
 MIN_TEXT_CONTRAST = 3.0
 """WCAG 2.2, 1.4.3, for large text; captions are."""
@@ -78,12 +79,14 @@ def _damage(found: Found) -> Iterator[Fix]:
 
 def _text_under_controls(found: Found) -> Iterator[Fix]:
     lines = _texts(found, "safe_zone_ok")
-    covered = [line for line in lines if line["data"]["safe_zone_ok"] is False]
+    parameters = found.result("text_overlay")["params"]
+    covered = [line for line in lines if is_covered(line, parameters)]
     if covered:
+        most = max(reach(line, parameters) for line in covered)
         what = "call to action" if any(line["label"] == "cta" for line in covered) else "text"
         yield Fix(
             title=f"Move the {what} out from under the player's buttons",
-            finding=f"{len(covered)} of {len(lines)} lines reach beyond the safe zone of a 9:16 player",
+            finding=f"{len(covered)} of {len(lines)} lines reach up to {most:.0%} of the frame beyond a 9:16 safe zone",
             impact=2,
             extent=found.share(covered),
             evidence=of("text_overlay", covered),

@@ -9,6 +9,7 @@ from typing import Any
 from reelscope.exports.contents import Contents, untrained_models
 from reelscope.report.evidence import Evidence, analyzer_words, by_id
 from reelscope.report.fields import words
+from reelscope.report.safe_zone import is_covered
 
 SIGNIFICANT_Q = 0.05
 """False discovery rate of cross_analyzer_intelligence."""
@@ -83,9 +84,10 @@ def speech_spans(contents: Contents) -> list[tuple[float, float]]:
     return [(start, end) for start, end in _summary(contents, "speech_transcription").get("speech_spans_s") or []]
 
 
-def lines(contents: Contents) -> Sequence[Mapping[str, Any]]:
-    """What is written; empty where the reader is untrained."""
-    return _trained_segments(contents, "text_overlay")
+def lines(contents: Contents) -> list[tuple[Mapping[str, Any], bool | None]]:
+    """What is written, and whether the player's buttons cover it; empty where the reader is untrained."""
+    found = _trained_segments(contents, "text_overlay")
+    return [(each, is_covered(each, contents.values["analyzers"]["text_overlay"]["params"])) for each in found]
 
 
 def palette(contents: Contents) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from reelscope.report.rules import RULES
 
 LINE = {"quad": [0.1] * 8, "conf": 0.9, "contrast_ratio": 10.0, "chars_per_s": 8.0, "safe_zone_ok": True, "role": None}
 
+BELOW = {"safe_zone_ok": False, "quad": [0.1, 0.7, 0.8, 0.7, 0.8, 0.9, 0.1, 0.9]}
+
 
 def found(**changes):
     return review(Contents(made.results(**changes)), RULES)
@@ -50,8 +52,8 @@ BARS = effect("letterbox", 0.0, 10.0, before_ratio=0.1, after_ratio=0.1)
 SHAKY = summary("camera_analysis", stability=0.3, static_ratio=0.0, dominant="handheld")
 FLAWS = {
     "Remove or soften the flashes": {"visual_effects": summary("visual_effects", risk=True, max_flashes_per_s=5)},
-    "Move the call to action": {"text_overlay": lines({}, {"safe_zone_ok": False}, label="cta")},
-    "Move the text": {"text_overlay": lines({}, {"safe_zone_ok": False})},
+    "Move the call to action": {"text_overlay": lines({}, BELOW, label="cta")},
+    "Move the text": {"text_overlay": lines({}, BELOW)},
     "Give faint text": {"text_overlay": lines({"contrast_ratio": 2.9})},
     "Leave text on screen for longer": {"text_overlay": lines({"chars_per_s": 20.1})},
     "Reframe": {
@@ -109,6 +111,13 @@ def test_each_flaw_is_found_alone_with_its_evidence(title):
     segments = {each["id"] for name in FLAWS[title] for each in FLAWS[title][name].get("segments", ())}
     known = {each["id"] for result in made.results()["analyzers"].values() for each in result["segments"]}
     assert {each.id for each in fix.evidence if each.id} <= segments | known
+
+
+def test_a_line_that_only_touches_the_edge_of_the_safe_zone_may_stay():
+    touching = {"safe_zone_ok": False, "quad": [0.1, 0.7, 0.8999, 0.7, 0.8999, 0.8, 0.1, 0.8]}
+    assert calm(text_overlay=lines(touching)).fixes == ()
+    (fix,) = calm(text_overlay=lines({**touching, "quad": [0.1, 0.7, 0.91, 0.7, 0.91, 0.8, 0.1, 0.8]})).fixes
+    assert "up to 2% of the frame" in fix.finding
 
 
 def test_every_rule_has_a_flaw_that_tests_it():

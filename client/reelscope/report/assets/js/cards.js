@@ -2,12 +2,12 @@
 
 const ROWS_AT_FIRST = 50;
 
-function fillCard(card, results) {
+function fillCard(card, results, lane) {
   const place = card.querySelector('[data-segments]');
   const segments = results.analyzers[place.dataset.segments]?.segments ?? [];
   if (!segments.length || place.childElementCount) return;
   const body = element('tbody');
-  const add = (from, to) => body.append(...segments.slice(from, to).map(segmentRow));
+  const add = (from, to) => body.append(...segments.slice(from, to).map((segment) => segmentRow(segment, lane)));
   add(0, ROWS_AT_FIRST);
   const head = element('tr', {}, ...['From', 'To', 'Label', 'Score', 'Measured'].map((title) => element('th', { scope: 'col' }, title)));
   place.append(element('div', { class: 'table tall', tabindex: '0', role: 'region', 'aria-label': `Segments of ${place.dataset.segments}` },
@@ -21,22 +21,27 @@ function fillCard(card, results) {
   place.append(more);
 }
 
-function segmentRow(segment) {
+function segmentRow(segment, lane) {
   const seek = element('button', { type: 'button', class: 'seek', 'data-seek': segment.start, 'aria-label': `Go to ${clockTime(segment.start)}` }, clockTime(segment.start));
   return element('tr', {}, element('td', {}, seek), element('td', {}, clockTime(segment.end)),
     element('td', {}, spaced(segment.label)), element('td', { class: 'right' }, inWords(segment.score)),
-    element('td', { class: 'small' }, measured(segment).map(([name, value]) => `${name} ${value}`).join(' · ')));
+    element('td', { class: 'small' }, measured(segment, lane).map(([name, value]) => `${name} ${value}`).join(' · ')));
 }
 
-function measured(segment) {
-  return Object.entries(segment.data ?? {}).map(([name, value]) => [spaced(name), inWords(value)]);
+// What was measured, by its label, with its unit; what was not is left out.
+function measured(segment, lane) {
+  return Object.entries(segment.data ?? {}).filter(([, value]) => value !== null).map(([name, value]) => {
+    const [label, unit] = lane.labels[name] ?? [spaced(name), ''];
+    const isQuantity = typeof value === 'number' && unit && unit !== 'count' && !unit.startsWith('1/');
+    return [label, isQuantity ? `${inWords(value)}${unit.startsWith('%') || unit === '°' ? '' : ' '}${unit}` : inWords(value)];
+  });
 }
 
 function inspect(segment, lane) {
   const pairs = element('dl', { class: 'pairs' });
-  const facts = [...measured(segment)];
-  if (segment.score !== null) facts.unshift(['score', inWords(segment.score)]);
-  if (segment.track_id) facts.unshift(['track', segment.track_id]);
+  const facts = measured(segment, lane);
+  if (segment.score !== null) facts.unshift(['Score', inWords(segment.score)]);
+  if (segment.track_id) facts.unshift(['Track', segment.track_id]);
   for (const [name, value] of facts) pairs.append(element('dt', {}, name), element('dd', {}, value));
   byId('inspector').replaceChildren(
     element('p', {}, element('b', {}, segmentTitle(segment)), ' ',

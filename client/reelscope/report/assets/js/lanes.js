@@ -36,7 +36,7 @@ function laneOf(lane, result, duration) {
   const shown = rows.reduce((count, row) => count + row.items.length, 0);
   const left = result.segments.length - shown;
   const notes = [];
-  if (lane.isRandom) notes.push('random weights');
+  if (lane.isRandom) notes.push('random');
   if (lane.status !== 'ok') notes.push(lane.status);
   if (left > 0) notes.push(`${left} more`);
   const name = element('div', { class: 'lane-name' },

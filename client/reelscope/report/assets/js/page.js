@@ -112,7 +112,7 @@ function links(clock, results, lanes) {
     }
   });
   for (const card of document.querySelectorAll('details.card')) {
-    card.addEventListener('toggle', () => card.open && fillCard(card, results));
+    card.addEventListener('toggle', () => card.open && fillCard(card, results, byName.get(card.dataset.analyzer)));
   }
 }
 

@@ -30,7 +30,7 @@ function clockTime(seconds) {
 function inWords(value) {
   if (value === null || value === undefined) return '–';
   if (value === true || value === false) return value ? 'yes' : 'no';
-  if (typeof value === 'number') return String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
+  if (typeof value === 'number') return String(Number.isInteger(value) ? value : Number(value.toPrecision(3))).replace('-', '−');
   if (Array.isArray(value)) {
     if (value.length > 8 || value.some((item) => typeof item === 'object' && item !== null)) {
       return `${value.length} value${value.length === 1 ? '' : 's'}`;

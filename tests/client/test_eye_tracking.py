@@ -150,6 +150,15 @@ def test_closed_eyes_look_nowhere():
     assert data.eye_contact_ratio == 1
 
 
+def test_boxes_end_at_the_frame():
+    faces = heads.faces(range(5))
+    beyond = replace(faces, boxes_xyxy=faces.boxes_xyxy - (0.9, 0, 0.3, 0))
+    data = only(follow(beyond, [View()] * 5))
+    assert data.boxes_xyxy == pytest.approx(beyond.boxes_xyxy.clip(0, 1), abs=1e-4)
+    assert {box[0] for box in data.boxes_xyxy} == {0.0}
+    assert len(data.boxes_xyxy) == len(data.times_seconds) == 5
+
+
 @pytest.mark.parametrize("yaw", [60, -60, 80])
 def test_profiles_are_null(yaw):
     finding = follow(heads.faces(range(5)), [View(yaw=yaw, gaze=(yaw, 0))] * 5)

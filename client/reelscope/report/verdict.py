@@ -167,6 +167,6 @@ def _speech(found: Found) -> Tile:
     summary = found.result("speech_rate")["summary"]
     if summary["wpm"] is not None:
         pace = (summary["pace"] or "").replace("_", " ")
-        return Tile(title="Speech", value=f"{summary['wpm']:.0f}", unit="words a minute", note=pace or "pace of talk")
+        return Tile(title="Speech", value=f"{summary['wpm']:.0f}", unit="words/min", note=pace or "pace of talk")
     rate = found.summary("speech_rate", "speech_rate_syll_s")
     return Tile(title="Speech", value=number(rate), unit="syllables/s", note="counted in the sound, without words")

@@ -174,6 +174,7 @@ def test_a_card_lists_its_segments_and_the_results_are_downloaded(opened, tmp_pa
     page = opened("without")
     page.locator('[data-lane="text_overlay"] .lane-link').click()
     rows = page.locator("#card-text_overlay tbody tr").filter(has=page.locator("[data-seek]"))
+    rows.first.wait_for()
     assert rows.count() == 3
     assert made.SCRIPT in rows.nth(2).inner_text()
     with page.expect_download() as download:

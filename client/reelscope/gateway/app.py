@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -28,7 +28,7 @@ from reelscope.gateway.routes import Gateway
 from reelscope.gateway.runner import ProcessRunner, ReportBuilder, Runner, report_by_process
 
 PAGE = Path(__file__).parent / "page"
-"""What is served at /: a page that uses these routes."""
+"""What is served at /, with its files below /page: a page that uses these routes."""
 
 
 def create_app(
@@ -89,8 +89,8 @@ def create_app(
     app.include_router(routes.probes)
     app.include_router(routes.state, dependencies=keys)
     app.include_router(routes.analyses, dependencies=keys)
-    if PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=PAGE, html=True))
+    app.add_api_route("/", lambda: FileResponse(PAGE / "index.html"), include_in_schema=False, response_model=None)
+    app.mount("/page", StaticFiles(directory=PAGE))
     return app
 
 

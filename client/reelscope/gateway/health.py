@@ -133,6 +133,12 @@ class Watch:
                 "profile": self._configuration.profile.name,
                 "checked_s_ago": None if self._seen.at is None else round(age, 3),
             },
+            "limits": {
+                "max_upload_bytes": self._configuration.max_upload_bytes,
+                "max_duration_s": self._configuration.max_seconds,
+                "queue_length": self._configuration.queue_length,
+                "reads_paths": bool(self._configuration.roots),
+            },
             "jobs_queued": queued,
             "jobs_running": running,
             "tool": f"reelscope {__version__}",

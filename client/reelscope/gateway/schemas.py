@@ -181,6 +181,19 @@ class ServerHealth(Wire):
     """Age of this knowledge; null: not checked yet."""
 
 
+class Limits(Wire):
+    """What the gateway takes."""
+
+    max_upload_bytes: int
+    """Largest request body."""
+    max_duration_s: float
+    """Longest clip."""
+    queue_length: int
+    """Jobs that may wait."""
+    reads_paths: bool
+    """Whether `video_path` can name anything: the gateway has roots."""
+
+
 class Health(Wire):
     """What the gateway can do now."""
 
@@ -192,6 +205,7 @@ class Health(Wire):
     """Analyzers that this deployment is to have; fewer than all where it leaves biometrics out."""
     analyzers: dict[str, AnalyzerHealth]
     server: ServerHealth
+    limits: Limits
     jobs_queued: int
     jobs_running: int
     tool: str

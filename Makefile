@@ -67,11 +67,12 @@ serve: export ## Start the local Triton and leave it running.
 stop: setup ## Stop the local Triton.
 	$(BIN)/reelscope server down
 
-bench: export ## Measure transport, a clip end to end, the client's memory, and time over length (an hour).
+bench: export ## Measure transport, a clip end to end, the client's memory, time over length, and the page (an hour).
 	$(BIN)/python -m benchmarks.transport
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.page
 
 bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200 --device cuda:0" on a GPU).
 	$(BIN)/python -m benchmarks.vlm $(VLM)

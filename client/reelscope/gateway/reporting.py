@@ -15,17 +15,18 @@ from reelscope.gateway.problems import code_of
 
 
 def main() -> None:
-    """Read the clip's path and its results, one per line; write the report, or why there is none, as JSON."""
+    """Read path and name of the clip, and on the next line its results; write the report, or why there is none."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not leave the clip behind
     said = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries print what they like
-    clip = Path(json.loads(sys.stdin.readline()))
+    path, name = json.loads(sys.stdin.readline())
+    clip = Path(path)
     values = json.loads(sys.stdin.read())
     build = importlib.import_module("reelscope.report").build
     try:
         # The file of a path may have been replaced since.
         is_same = clip.is_file() and sha256(clip) == values["media"]["sha256"]
-        answer = {"html": build(values, clip if is_same else None)}
+        answer = {"html": build(values, clip if is_same else None, name)}
     except ReelscopeError as error:
         answer = {"code": code_of(error), "detail": str(error)}
     json.dump(answer, said)

@@ -171,7 +171,7 @@ async def get_results(here: Here, job: KnownJob, request: Request) -> Response:
 @analyses.get("/jobs/{job_id}/report", response_class=Response, responses=description.REPORT)
 async def get_report(here: Here, job: KnownJob) -> Response:
     """The results to look at: one HTML file, with the clip where that is still there."""
-    html = await here.build_report(gzip.decompress(await _packed_results(here, job)), job.clip)
+    html = await here.build_report(gzip.decompress(await _packed_results(here, job)), job.clip, job.name)
     return Response(html, 200, {"Content-Security-Policy": description.REPORT_POLICY}, description.HTML_TYPE)
 
 

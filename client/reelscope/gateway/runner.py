@@ -53,7 +53,7 @@ Raises:
     Problem: there are no results.
 """
 
-ReportBuilder = Callable[[bytes, Path], Awaitable[str]]
+ReportBuilder = Callable[[bytes, Path, str], Awaitable[str]]
 """Makes one file of HTML of a results file and, where it is still the same, the clip.
 
 Raises:
@@ -83,12 +83,12 @@ class ProcessRunner:
             return await asyncio.to_thread(results.read_bytes)
 
 
-async def report_by_process(results: bytes, clip: Path) -> str:
+async def report_by_process(results: bytes, clip: Path, name: str) -> str:
     """Make a report; see `ReportBuilder`."""
     process = await _spawned("reelscope.gateway.reporting")
     try:
         async with asyncio.timeout(REPORT_SECONDS):
-            said, _ = await process.communicate(json.dumps(str(clip)).encode() + b"\n" + results)
+            said, _ = await process.communicate(json.dumps([str(clip), name]).encode() + b"\n" + results)
     except TimeoutError as error:
         raise Problem("deadline_exceeded", f"the report was not done within {REPORT_SECONDS:g} s") from error
     finally:

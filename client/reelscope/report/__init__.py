@@ -27,10 +27,15 @@ FIX_COUNT = 5
 """Things worth fixing that are shown at once; the others are folded away."""
 
 
-def build(results: Mapping[str, Any], clip: Path | None = None) -> str:
+def build(results: Mapping[str, Any], clip: Path | None = None, name: str | None = None) -> str:
     """Make the page of results, as `reelscope.results.read` gives them; without the clip, all but its pictures works.
 
     A clip of more than `clip.EMBED_LIMIT_BYTES` is not embedded: the page plays the file of its name beside it.
+
+    Args:
+        results: of `run`, `media` and the analyzers.
+        clip: what was analysed.
+        name: of the clip, for people; default: that of the file.
 
     Raises:
         ResultsError: these are no results.
@@ -41,13 +46,13 @@ def build(results: Mapping[str, Any], clip: Path | None = None) -> str:
     if clip:
         require_same_clip(contents)
     try:
-        return _page(contents)
+        return _page(contents, name or (clip.name if clip else f"Clip {results['media']['sha256'][:8]}"))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ResultsError(f"no report can be made of these results ({reason})") from error
 
 
-def _page(contents: Contents) -> str:
+def _page(contents: Contents, name: str) -> str:
     values, clip = contents.values, contents.clip
     groups = cards.cards(contents)
     every = [card for group in groups.values() for card in group]
@@ -58,7 +63,7 @@ def _page(contents: Contents) -> str:
     view = {
         "run": values["run"],
         "media": values["media"],
-        "name": clip.name if clip else f"Clip {values['media']['sha256'][:8]}",
+        "name": name,
         "sentences": verdict.sentences(contents),
         "tiles": verdict.tiles(contents),
         "fixes": found.fixes[:FIX_COUNT],

@@ -98,7 +98,7 @@ class Paced:
             raise
 
 
-async def report_of(results, clip):
+async def report_of(results, clip, name):
     return REPORT
 
 

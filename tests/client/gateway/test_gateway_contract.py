@@ -37,7 +37,7 @@ def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gateway")
     runner = Conducted(results=results_file())
 
-    async def report(results, clip):
+    async def report(results, clip, name):
         return "<!doctype html>"
 
     app = create_app(configured(folder, queue_length=10_000), runner=runner, build_report=report)

@@ -354,8 +354,8 @@ def test_no_captions_without_a_transcript(tmp_path, root):
 def test_a_report_is_made_of_results_and_clip(tmp_path, root):
     built = []
 
-    async def report(results, clip):
-        built.append((json.loads(results), clip))
+    async def report(results, clip, name):
+        built.append((json.loads(results), clip, name))
         return "<!doctype html><title>report ü</title>"
 
     runner = Conducted()
@@ -366,7 +366,7 @@ def test_a_report_is_made_of_results_and_clip(tmp_path, root):
     assert answer.text == "<!doctype html><title>report ü</title>"
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert built == [(runner.results, root.resolve() / "a.mp4")]
+    assert built == [(runner.results, root.resolve() / "a.mp4", "a.mp4")]
 
 
 def test_many_uploads_at_once_all_end_in_a_stated_status(tmp_path, root):

@@ -226,14 +226,14 @@ def _answers(client):
 REPORT = """
 import json, os, sys, types
 
-def build(values, clip):
+def build(values, clip, name):
     if values["asked"] == "crash":
         os.kill(os.getpid(), 11)
     if values["asked"] == "refuse":
         from reelscope.errors import ResultsError
         raise ResultsError("no results")
     print("libraries print what they like")
-    return f"<!doctype html>{values['asked']} {clip}"
+    return f"<!doctype html>{values['asked']} {name} {clip}"
 
 sys.modules["reelscope.report"] = types.SimpleNamespace(build=build)
 """
@@ -248,14 +248,14 @@ def report(tmp_path, monkeypatch):
 
     def make(asked, clip, digest=""):
         values = {"asked": asked, "media": {"sha256": digest}}
-        return asyncio.run(report_by_process(json.dumps(values).encode(), clip))
+        return asyncio.run(report_by_process(json.dumps(values).encode(), clip, "holiday.mp4"))
 
     return make
 
 
 def test_a_report_is_made_in_a_process_of_the_clip_that_was_analysed(report, clip):
-    assert report("ü", clip, decode.sha256(clip)) == f"<!doctype html>ü {clip}"
-    assert report("of another", clip) == "<!doctype html>of another None"
+    assert report("ü", clip, decode.sha256(clip)) == f"<!doctype html>ü holiday.mp4 {clip}"
+    assert report("of another", clip) == "<!doctype html>of another holiday.mp4 None"
 
 
 def test_a_report_that_fails_costs_itself(report, clip):

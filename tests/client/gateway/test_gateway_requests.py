@@ -327,7 +327,7 @@ def test_unknown_addresses_and_methods(client):
 
 
 def test_what_nobody_foresaw_is_told_without_a_word_of_it(tmp_path, root, caplog):
-    async def report(results, clip):
+    async def report(results, clip, name):
         raise KeyError("secret words")
 
     with gateway(tmp_path, Conducted(), report=report) as client:

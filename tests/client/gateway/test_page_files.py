@@ -6,13 +6,23 @@ import re
 
 from reelscope.analyzers import ANALYZERS
 from reelscope.gateway.app import PAGE
+from reelscope.report.evidence import TITLES
 
+REPORT = (PAGE.parents[1] / "report" / "assets" / "page.css").read_text("utf-8")
 FILES = {path.name: path.read_text("utf-8") for path in PAGE.iterdir()}
 
 
-def test_every_analyzer_has_its_place():
-    names = re.findall(r"^      (\w+): '", FILES["analyzers.js"], re.MULTILINE)
-    assert sorted(names) == sorted(analyzer.name for analyzer in ANALYZERS)
+def test_every_analyzer_has_its_place_and_the_name_that_it_has_in_the_report():
+    titles = dict(re.findall(r"^      (\w+): '(.+)',$", FILES["analyzers.js"], re.MULTILINE))
+    assert titles == {analyzer.name: TITLES[analyzer.name] for analyzer in ANALYZERS}
+
+
+def test_its_colours_are_those_of_the_report():
+    ours, reports = (
+        dict(re.findall(r"(--[a-z-]+): (light-dark\(.+\));", text)) for text in (FILES["page.css"], REPORT)
+    )
+    assert ours.items() <= reports.items()
+    assert len(ours) > 10
 
 
 def test_nothing_becomes_markup():

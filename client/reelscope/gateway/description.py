@@ -26,7 +26,7 @@ HTML_TYPE, METRICS_TYPE = "text/html; charset=utf-8", "text/plain; version=0.0.4
 SRT_TYPE, VTT_TYPE = "application/x-subrip; charset=utf-8", "text/vtt; charset=utf-8"
 REPORT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline';"
-    " img-src data: blob:; media-src data: blob:; font-src data:; connect-src data: blob:;"
+    " img-src data: blob:; media-src 'self' data: blob:; font-src data:; connect-src data: blob:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 """A report holds all that it needs; whatever stands in it can ask nobody."""
@@ -155,6 +155,12 @@ EVENTS: Responses = {
 }
 RESULTS: Responses = {**_RESULTS, **_NEEDS_RESULTS}
 REPORT: Responses = {**_answers(HTML_TYPE, "One file of HTML.", {"type": "string"}), **_NEEDS_RESULTS}
+CLIP: Responses = {
+    **_answers("video/*", "The file; parts of it by Range.", {"type": "string", "format": "binary"}),
+    206: {"description": "The part that was asked for."},
+    416: {"description": "There is no such part."},
+    **problems("job_not_found", "input_not_found"),
+}
 _NEEDS_CAPTIONS = problems("job_not_found", "not_finished", "no_results", "no_captions")
 SRT: Responses = {**_answers(SRT_TYPE, "Captions, SubRip.", {"type": "string"}), **_NEEDS_CAPTIONS}
 VTT: Responses = {**_answers(VTT_TYPE, "Captions, WebVTT.", {"type": "string"}), **_NEEDS_CAPTIONS}

@@ -1,8 +1,10 @@
-"""The process that makes one report: `python -m reelscope.gateway.reporting`. It decodes the clip, as jobs do."""
+"""The process that makes one report: `python -m reelscope.gateway.reporting`. It decodes the clip, as jobs do.
+
+The page plays a clip that is too large for it from /jobs/ID/clip, beside /jobs/ID/report.
+"""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import resource
@@ -12,6 +14,7 @@ from pathlib import Path
 from reelscope.decode import sha256
 from reelscope.errors import ReelscopeError
 from reelscope.gateway.problems import code_of
+from reelscope.report import build
 
 
 def main() -> None:
@@ -22,11 +25,10 @@ def main() -> None:
     path, name = json.loads(sys.stdin.readline())
     clip = Path(path)
     values = json.loads(sys.stdin.read())
-    build = importlib.import_module("reelscope.report").build
     try:
         # The file of a path may have been replaced since.
         is_same = clip.is_file() and sha256(clip) == values["media"]["sha256"]
-        answer = {"html": build(values, clip if is_same else None, name)}
+        answer = {"html": build(values, clip if is_same else None, name=name, address="clip")}
     except ReelscopeError as error:
         answer = {"code": code_of(error), "detail": str(error)}
     json.dump(answer, said)

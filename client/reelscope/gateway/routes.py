@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
@@ -173,6 +173,14 @@ async def get_report(here: Here, job: KnownJob) -> Response:
     """The results to look at: one HTML file, with the clip where that is still there."""
     html = await here.build_report(gzip.decompress(await _packed_results(here, job)), job.clip, job.name)
     return Response(html, 200, {"Content-Security-Policy": description.REPORT_POLICY}, description.HTML_TYPE)
+
+
+@analyses.get("/jobs/{job_id}/clip", response_class=FileResponse, responses=description.CLIP)
+async def get_clip(job: KnownJob) -> FileResponse:
+    """The clip, as it was given, for the report to play."""
+    if not await asyncio.to_thread(job.clip.is_file):
+        raise Problem("input_not_found", "the clip is not there any more")
+    return FileResponse(job.clip)
 
 
 @analyses.get("/jobs/{job_id}/captions.srt", response_class=Response, responses=description.SRT)

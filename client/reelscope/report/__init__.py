@@ -27,15 +27,18 @@ FIX_COUNT = 5
 """Things worth fixing that are shown at once; the others are folded away."""
 
 
-def build(results: Mapping[str, Any], clip: Path | None = None, name: str | None = None) -> str:
+def build(
+    results: Mapping[str, Any], clip: Path | None = None, *, name: str | None = None, address: str | None = None
+) -> str:
     """Make the page of results, as `reelscope.results.read` gives them; without the clip, all but its pictures works.
 
-    A clip of more than `clip.EMBED_LIMIT_BYTES` is not embedded: the page plays the file of its name beside it.
+    A clip of more than `clip.EMBED_LIMIT_BYTES` is not embedded: the page plays what lies at `address`.
 
     Args:
         results: of `run`, `media` and the analyzers.
         clip: what was analysed.
         name: of the clip, for people; default: that of the file.
+        address: of the clip, seen from the page; default: a file of its name beside the page.
 
     Raises:
         ResultsError: these are no results.
@@ -46,19 +49,20 @@ def build(results: Mapping[str, Any], clip: Path | None = None, name: str | None
     if clip:
         require_same_clip(contents)
     try:
-        return _page(contents, name or (clip.name if clip else f"Clip {results['media']['sha256'][:8]}"))
+        shown = name or (clip.name if clip else f"Clip {results['media']['sha256'][:8]}")
+        return _page(contents, shown, address)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ResultsError(f"no report can be made of these results ({reason})") from error
 
 
-def _page(contents: Contents, name: str) -> str:
+def _page(contents: Contents, name: str, address: str | None) -> str:
     values, clip = contents.values, contents.clip
     groups = cards.cards(contents)
     every = [card for group in groups.values() for card in group]
     found = review(contents, RULES)
     data = clips.embedded(clip) if clip else None
-    beside = clip.name if clip and data is None else None
+    is_apart = clip is not None and data is None
     models = story.models(contents)
     view = {
         "run": values["run"],
@@ -88,8 +92,8 @@ def _page(contents: Contents, name: str) -> str:
         "random": [card for card in every if card.untrained],
         "random_models": sorted({model.facts["name"] for model in models if not model.facts["trained"]}),
         "data": data,
-        "beside": quote(beside) if beside else None,
-        "beside_name": beside,
+        "beside": (address or quote(clip.name)) if clip and is_apart else None,
+        "beside_name": clip.name if clip and is_apart and not address else None,
         "limit_mb": clips.EMBED_LIMIT_BYTES // 1_000_000,
         "uplot": page.UPLOT_VERSION,
     }
@@ -106,4 +110,4 @@ def _page(contents: Contents, name: str) -> str:
         for card in every
     ]
     for_scripts = {"results": values, "lanes": lanes}
-    return page.render(view, for_scripts, reads_clip_beside=beside is not None)
+    return page.render(view, for_scripts, reads_clip_beside=is_apart)

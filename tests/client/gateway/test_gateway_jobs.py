@@ -369,6 +369,19 @@ def test_a_report_is_made_of_results_and_clip(tmp_path, root):
     assert built == [(runner.results, root.resolve() / "a.mp4", "a.mp4")]
 
 
+def test_the_clip_is_served_in_parts_while_it_is_there(tmp_path, root):
+    with gateway(tmp_path, Conducted()) as client:
+        job = started(client)
+        finished(client, job)
+        content = (root / "a.mp4").read_bytes()
+        whole, part = client.get(f"/jobs/{job}/clip"), client.get(f"/jobs/{job}/clip", headers={"Range": "bytes=1-3"})
+        (root / "a.mp4").unlink()
+        gone = client.get(f"/jobs/{job}/clip")
+    assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, content, "video/mp4")
+    assert (part.status_code, part.content) == (206, content[1:4])
+    assert code_of(gone) == (404, "input_not_found")
+
+
 def test_many_uploads_at_once_all_end_in_a_stated_status(tmp_path, root):
     """Fifty clients, a queue of eight: each is answered, refused ones with when to come back; nothing is left over."""
 

@@ -226,14 +226,14 @@ def _answers(client):
 REPORT = """
 import json, os, sys, types
 
-def build(values, clip, name):
+def build(values, clip, *, name, address):
     if values["asked"] == "crash":
         os.kill(os.getpid(), 11)
     if values["asked"] == "refuse":
         from reelscope.errors import ResultsError
         raise ResultsError("no results")
     print("libraries print what they like")
-    return f"<!doctype html>{values['asked']} {name} {clip}"
+    return f"<!doctype html>{values['asked']} {name} {address} {clip}"
 
 sys.modules["reelscope.report"] = types.SimpleNamespace(build=build)
 """
@@ -254,8 +254,8 @@ def report(tmp_path, monkeypatch):
 
 
 def test_a_report_is_made_in_a_process_of_the_clip_that_was_analysed(report, clip):
-    assert report("ü", clip, decode.sha256(clip)) == f"<!doctype html>ü holiday.mp4 {clip}"
-    assert report("of another", clip) == "<!doctype html>of another holiday.mp4 None"
+    assert report("ü", clip, decode.sha256(clip)) == f"<!doctype html>ü holiday.mp4 clip {clip}"
+    assert report("of another", clip) == "<!doctype html>of another holiday.mp4 clip None"
 
 
 def test_a_report_that_fails_costs_itself(report, clip):

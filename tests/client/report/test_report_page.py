@@ -110,6 +110,10 @@ def test_a_clip_that_is_too_large_is_played_from_beside_the_page(monkeypatch, tm
     assert f"keep {name} beside it" in read.text
     assert "media-src data: blob: 'self' file:;" in read.attributes("meta")[1]["content"]
     assert len(html) < 700_000
+    served = Reader(report.build(made.results(), tmp_path / name, name="holiday.mp4", address="clip"))
+    assert served.attributes("video")[0]["src"] == "clip"
+    assert "holiday.mp4" in served.text
+    assert "beside it" not in served.text
 
 
 def test_nothing_from_a_clip_becomes_markup(without_clip):

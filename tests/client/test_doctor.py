@@ -87,6 +87,7 @@ def the(subject, profile=CPU):
     return check
 
 
+@pytest.mark.slow
 def test_a_healthy_machine_can_run_the_profile():
     found = doctor.examine(CPU)
     assert [check for check in found if check.state == "missing"] == []

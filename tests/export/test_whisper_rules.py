@@ -93,6 +93,7 @@ def test_greedy_choice(tokenizer: Tokenizer) -> None:
     torch.testing.assert_close(total, sums, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_chance_follows_the_distribution() -> None:
     """Drawn shares are those of the softmax at the temperature; rows at temperature 0 stay greedy beside them."""
     tokenizer = get_tokenizer(True)

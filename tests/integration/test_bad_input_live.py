@@ -16,7 +16,7 @@ from reelscope_export import paths
 from reelscope_export.registry import ADAPTERS
 
 
-@pytest.mark.parametrize("content", [b"this is no graph\n" * 50, b""])
+@pytest.mark.parametrize("content", [b"this is no graph\n" * 50, pytest.param(b"", marks=pytest.mark.slow)])
 def test_a_damaged_graph_names_model_file_and_command(cli, tmp_path, content):
     """Every graph that the profile serves is damaged: no server, no results, and every model is named."""
     profile = settings.profile("cpu")

@@ -189,7 +189,7 @@ def test_boxes_alone_are_those_of_faces(ask, frames):
     assert len(boxes["face_detection_scrfd_provenance"]) == 4
 
 
-@pytest.mark.parametrize("count", [0, 1, 60, 1200])
+@pytest.mark.parametrize("count", [0, 1, 60, pytest.param(1200, marks=pytest.mark.slow)])
 def test_any_number_of_faces_of_a_frame(client, ask, frames, count):
     """The detector's faces over and over, as many as are wanted, through the models that follow it."""
     found = ask(frames[:1], ("boxes_xyxy", "keypoints", "scores"), "face_boxes")

@@ -177,6 +177,7 @@ def test_the_networks_that_answered_name_themselves(client, pictures):
         assert all(each["trained"] and each["licence"] == "Apache-2.0" for each in said)
 
 
+@pytest.mark.slow
 def test_a_window_in_bounded_memory(client, server, capsys):
     """20 frames of 720x1280, three times over: 55 MB each in shared memory."""
     frame = text_pages.caption(photographs.read()["zidane.jpg"], *text_pages.CAPTIONS[3])

@@ -166,6 +166,7 @@ def heard(connection: triton.InferenceServerClient, waveform: np.ndarray) -> np.
     return connection.infer("speech_activity", [sent(waveform)]).as_numpy("speech_probabilities")[0]
 
 
+@pytest.mark.slow
 def test_triton_answers_the_first_pass_of_every_window(connection, loop, model):
     """More than 30 s, cut in silence: every window as `whisper.transcribe` hears it, at its place in the waveform."""
     pause = np.zeros(24_000, np.float32)

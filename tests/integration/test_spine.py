@@ -254,7 +254,9 @@ def test_a_terminated_job_unregisters_its_memory(server, tmp_path):
         assert registered() == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_job_that_is_ended_stops_its_server(environment, tmp_path, number, code):
     process = job("-o", tmp_path)
     servers: list[int] = []
@@ -276,6 +278,7 @@ def _descendants(pid: int) -> list[int]:
     return [*found, *(below for child in found for below in _descendants(child))]
 
 
+@pytest.mark.slow
 def test_server_killed_in_mid_clip_exits_3_and_the_next_run_works(cli, environment, tmp_path):
     """The same through the command line, on the server that `server up` keeps; then once more without it."""
     done = cli("server", "up")

@@ -103,6 +103,12 @@ def static(served, built):
     return served.answering.Answerer(opened, grammars, static=True, **exported.LIMITS)
 
 
+@pytest.fixture(params=["answerer", "static"])
+def either(request):
+    """Both ways to decode, where they must stand the same."""
+    return request.getfixturevalue(request.param)
+
+
 def test_a_static_cache_says_the_same(static, answerer, questions):
     prompts, videos = [each.context for each in questions], [each.frames for each in questions]
     assert static.free_texts(prompts, videos, NEW_TOKENS) == answerer.free_texts(prompts, videos, NEW_TOKENS)
@@ -185,8 +191,8 @@ def test_the_longest_answer_fits(served, answerer, task):
     assert all(constraint.accept(0, token) for token in tokens)
 
 
-def test_a_cancelled_question_ends_and_its_neighbours_do_not_notice(served, answerer, questions):
-    alone = texts(answerer.answer(questions))
+def test_a_cancelled_question_ends_and_its_neighbours_do_not_notice(served, either, questions):
+    alone = texts(either.answer(questions))
     asked = []
 
     def is_cancelled():
@@ -194,16 +200,16 @@ def test_a_cancelled_question_ends_and_its_neighbours_do_not_notice(served, answ
         return len(asked) > 5
 
     given_up = question(served, (8, 112, 168), seed=9, is_cancelled=is_cancelled)
-    found = answerer.answer([questions[0], given_up, *questions[1:]])
+    found = either.answer([questions[0], given_up, *questions[1:]])
     assert isinstance(found.pop(1), served.questions.Cancelled)
     assert texts(found) == alone
     assert len(asked) == 6, "it was asked for no token after that"
-    assert isinstance(answerer.answer([question(served, is_cancelled=lambda: True)])[0], served.questions.Cancelled)
+    assert isinstance(either.answer([question(served, is_cancelled=lambda: True)])[0], served.questions.Cancelled)
 
 
-def test_what_is_no_number_fails_alone(served, answerer, questions, monkeypatch):
-    alone = texts(answerer.answer(questions))
-    head = answerer._checkpoint.network.lm_head
+def test_what_is_no_number_fails_alone(served, either, questions, monkeypatch):
+    alone = texts(either.answer(questions))
+    head = either._checkpoint.network.lm_head
 
     def poison(module, inputs, output):
         broken = output.clone()
@@ -212,28 +218,28 @@ def test_what_is_no_number_fails_alone(served, answerer, questions, monkeypatch)
 
     hook = head.register_forward_hook(poison)
     try:
-        found = answerer.answer(questions)
+        found = either.answer(questions)
     finally:
         hook.remove()
     assert isinstance(found.pop(1), served.questions.NotFinite)
     assert texts(found) == alone[:1] + alone[2:]
 
 
-def test_when_memory_is_short_fewer_are_asked_together(served, answerer, questions, monkeypatch):
-    alone = texts(answerer.answer(questions))
-    run, room = answerer._decoding.run, SimpleNamespace(rows=2)
+def test_when_memory_is_short_fewer_are_asked_together(served, either, questions, monkeypatch):
+    alone = texts(either.answer(questions))
+    run, room = either._decoding.run, SimpleNamespace(rows=2)
 
     def limited(batch, rows, new_tokens):
         if len(batch["input_ids"]) > room.rows:
             raise torch.OutOfMemoryError("CUDA out of memory")
         run(batch, rows, new_tokens)
 
-    monkeypatch.setattr(answerer._decoding, "run", limited)
-    assert texts(answerer.answer(questions)) == alone
+    monkeypatch.setattr(either._decoding, "run", limited)
+    assert texts(either.answer(questions)) == alone
     room.rows = 0
-    assert all(isinstance(each, served.questions.OutOfMemory) for each in answerer.answer(questions))
+    assert all(isinstance(each, served.questions.OutOfMemory) for each in either.answer(questions))
     room.rows = 8
-    assert texts(answerer.answer(questions)) == alone, "it answers again"
+    assert texts(either.answer(questions)) == alone, "it answers again"
 
 
 def test_bad_questions_fail_alone(served, answerer, questions):

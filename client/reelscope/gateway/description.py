@@ -156,7 +156,10 @@ EVENTS: Responses = {
 RESULTS: Responses = {**_RESULTS, **_NEEDS_RESULTS}
 REPORT: Responses = {**_answers(HTML_TYPE, "One file of HTML.", {"type": "string"}), **_NEEDS_RESULTS}
 CLIP: Responses = {
-    **_answers("video/*", "The file; parts of it by Range.", {"type": "string", "format": "binary"}),
+    200: {
+        "description": "The file; parts of it by Range.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("video/mp4", "video/webm")},
+    },
     206: {"description": "The part that was asked for."},
     416: {"description": "There is no such part."},
     **problems("job_not_found", "input_not_found"),

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from reelscope.errors import UsageError
 from reelscope.exports import FORMATS, Contents
+from reelscope.exports.clip import media_type
 from reelscope.gateway import description, intake
 from reelscope.gateway.configuration import Configuration
 from reelscope.gateway.health import Watch
@@ -178,9 +179,11 @@ async def get_report(here: Here, job: KnownJob) -> Response:
 @analyses.get("/jobs/{job_id}/clip", response_class=FileResponse, responses=description.CLIP)
 async def get_clip(job: KnownJob) -> FileResponse:
     """The clip, as it was given, for the report to play."""
-    if not await asyncio.to_thread(job.clip.is_file):
-        raise Problem("input_not_found", "the clip is not there any more")
-    return FileResponse(job.clip)
+    try:
+        kind = await asyncio.to_thread(media_type, job.clip)
+    except OSError as error:
+        raise Problem("input_not_found", "the clip is not there any more") from error
+    return FileResponse(job.clip, media_type=kind)
 
 
 @analyses.get("/jobs/{job_id}/captions.srt", response_class=Response, responses=description.SRT)

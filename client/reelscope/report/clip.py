@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.decode import Decoder
+from reelscope.exports.clip import media_type
 from reelscope.types import FrameChunk
 
 EMBED_LIMIT_BYTES = 20_000_000
@@ -44,9 +45,7 @@ def embedded(clip: Path) -> str | None:
     """The clip as a data URI; None where it is larger than EMBED_LIMIT_BYTES."""
     if clip.stat().st_size > EMBED_LIMIT_BYTES:
         return None
-    content = clip.read_bytes()
-    kind = "video/webm" if content.startswith(b"\x1a\x45\xdf\xa3") else "video/mp4"  # browsers look inside for the rest
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return f"data:{media_type(clip)};base64,{base64.b64encode(clip.read_bytes()).decode('ascii')}"
 
 
 def filmstrip(values: Mapping[str, Any], clip: Path | None) -> list[StripShot]:

@@ -29,6 +29,7 @@ ROUTES = [
     ("DELETE", "/jobs/{job_id}"),
     ("GET", "/jobs/{job_id}/events"),
     ("GET", "/jobs/{job_id}/results"),
+    ("GET", "/jobs/{job_id}/clip"),
     ("GET", "/jobs/{job_id}/report"),
     ("GET", "/jobs/{job_id}/captions.srt"),
     ("GET", "/jobs/{job_id}/captions.vtt"),

@@ -35,14 +35,20 @@ SCRIPT = """() => ({
 })"""
 
 
+ENDED = 143
+"""Exit status of a gateway that was asked to end."""
+NOWHERE = "127.0.0.1:9"
+"""No Triton answers here."""
+
+
 @contextlib.contextmanager
-def gateway() -> Iterator[str]:
-    """Address of a gateway without a Triton."""
+def gateway(*options: str, url: str = NOWHERE) -> Iterator[str]:
+    """Address of a `reelscope serve` with these options over the Triton at `url`; it ends with the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as state:
-        command = [Path(sys.executable).parent / "reelscope", "serve", "--port", str(port), "--url", "127.0.0.1:9"]
+        command = [Path(sys.executable).parent / "reelscope", "serve", "--port", str(port), "--url", url, *options]
         process = subprocess.Popen(
             command, env={**os.environ, "REELSCOPE_STATE": state}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -55,7 +61,9 @@ def gateway() -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-            process.wait()
+            status = process.wait(30)
+    if status != ENDED:
+        raise RuntimeError(f"the gateway ended with status {status}")
 
 
 def answers(address: str) -> bool:

@@ -325,6 +325,12 @@ def to_json(results: Results, analyzers: Sequence[Analyzer]) -> dict[str, Any]:
         raise ResultsError(f"results cannot be written: {error}") from error
 
 
+@functools.cache
+def summary_model(analyzer: Analyzer) -> type[BaseModel]:
+    """A model whose one field, `summary`, is the analyzer's, under its wire names."""
+    return wire_model("Found", summary=(analyzer.summary, ...))
+
+
 def summary_to_json(analyzer: Analyzer, result: AnalyzerResult[Any, Any]) -> dict[str, Any] | None:
     """Summary of one analyzer as JSON values, as `to_json` writes it; None where there is none.
 
@@ -334,7 +340,7 @@ def summary_to_json(analyzer: Analyzer, result: AnalyzerResult[Any, Any]) -> dic
     if result.summary is None:
         return None
     try:
-        values = wire_values(wire_model("Found", summary=(analyzer.summary, ...))(summary=result.summary))
+        values = wire_values(summary_model(analyzer)(summary=result.summary))
     except ValueError as error:
         raise ResultsError(f"{analyzer.name}: its summary cannot be written: {error}") from error
     summary: dict[str, Any] = values["summary"]

@@ -37,7 +37,7 @@ IOU_THRESHOLD = 0.4
 
 CHUNK_FRAMES = {"fp32": 1, "fp16": chunks.GPU_ROWS}
 """Frames in one run of the network. FP32 is what CPUs run: one by one, a window of 20 takes 30 MB instead of 590
-(det_500m), and less time. FP16: halves of a window, because onnxruntime plans anew when the last chunk is shorter."""
+(det_500m), and less time."""
 
 _STRIDES_PX = (8, 16, 32)
 _ANCHORS = 2
@@ -139,7 +139,7 @@ def build(weights: Path, precision: str) -> onnx.ModelProto:
     )
     answers = {f"all_{name}": name for name in _ANSWERS}
     joined = foreign_onnx.surround(before, network, after, answers=answers)
-    return chunks.in_chunks(joined, chunk, filled=precision == "fp16" and chunk > 1)
+    return chunks.in_chunks(joined, chunk, filled=chunk > 1)
 
 
 def _by_frame(network: onnx.ModelProto, weights: Path) -> onnx.ModelProto:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from benchmarks.page import gateway
 from browser import NEEDS_CHROMIUM, chromium
 from places import DEMO
 
@@ -24,31 +21,15 @@ DONE = ".row:is([data-state='ok'], [data-state='random'])"
 
 @pytest.fixture(scope="module")
 def address(server, tmp_path_factory):
-    """`reelscope serve` with the demo clip below its root."""
+    """`reelscope serve` with the demo clip below its root, once it knows its server."""
     root = tmp_path_factory.mktemp("videos")
     shutil.copy(DEMO, root / "test1.mp4")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("reelscope")), "serve", "--root", str(root), "--port", str(port)]
-    process = subprocess.Popen([*command, "--url", server.grpc_url], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield f"http://localhost:{port}", root
-    finally:
-        process.terminate()
-        assert process.wait(30) in (0, -15, 143)
-
-
-def wait_for(port):
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://localhost:{port}/readyz"):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, "the gateway did not answer"
+    with gateway("--root", str(root), url=server.grpc_url) as url:
+        deadline = time.monotonic() + 60
+        while curl(f"{url}/health")["status"] != "ok":
+            assert time.monotonic() < deadline, "the gateway did not find its server"
             time.sleep(0.2)
+        yield url, root
 
 
 def curl(*arguments):

@@ -11,8 +11,7 @@ import resource
 import sys
 from pathlib import Path
 
-from reelscope.decode import sha256
-from reelscope.errors import ReelscopeError
+from reelscope.errors import ReelscopeError, UsageError
 from reelscope.gateway.problems import code_of
 from reelscope.report import build
 
@@ -26,9 +25,10 @@ def main() -> None:
     clip = Path(path)
     values = json.loads(sys.stdin.read())
     try:
-        # The file of a path may have been replaced since.
-        is_same = clip.is_file() and sha256(clip) == values["media"]["sha256"]
-        answer = {"html": build(values, clip if is_same else None, name=name, address="clip")}
+        try:
+            answer = {"html": build(values, clip, name=name, address="clip")}
+        except UsageError:  # the file of a path is gone, or was replaced since
+            answer = {"html": build(values, None, name=name, address="clip")}
     except ReelscopeError as error:
         answer = {"code": code_of(error), "detail": str(error)}
     json.dump(answer, said)

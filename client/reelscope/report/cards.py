@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from reelscope.analyzers import ANALYZERS
 from reelscope.analyzers.base import Analyzer
 from reelscope.exports.contents import Contents, is_sensitive, untrained_models
 from reelscope.report import fields
 from reelscope.report.evidence import analyzer_words
-from reelscope.results import wire_model
+from reelscope.results import summary_model
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Story": ("temporal_flow", "cross_analyzer_intelligence", "qwen2_vl_temporal", "scene_segmentation"),
@@ -142,12 +141,7 @@ def _warning(code: str, analyzer: Analyzer | None) -> str:
 def _headline(analyzer: Analyzer, summary: Mapping[str, Any]) -> str:
     """The summary in a few words; none where another version wrote it in another form, or meant another thing."""
     try:
-        read: Any = _summary_model(analyzer).model_validate_json(json.dumps({"summary": summary}))
+        read: Any = summary_model(analyzer).model_validate_json(json.dumps({"summary": summary}))
         return analyzer.headline(read.summary)
     except (ValidationError, TypeError, ValueError):
         return ""
-
-
-@functools.cache
-def _summary_model(analyzer: Analyzer) -> type[BaseModel]:
-    return wire_model("Read", summary=(analyzer.summary, ...))

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reelscope.analyzers.text_lines import covered_seconds
 from reelscope.exports.contents import Contents, untrained_models
 from reelscope.report.evidence import Evidence
 
@@ -112,10 +113,7 @@ class Found:
 
     def share(self, segments: Sequence[Mapping[str, Any]]) -> float:
         """Share of the clip that segments cover, 0-1; what overlaps counts once."""
-        covered = end = 0.0
-        for each in sorted(segments, key=lambda segment: float(segment["start"])):
-            covered += max(0.0, each["end"] - max(end, each["start"]))
-            end = max(end, each["end"])
+        covered = covered_seconds((each["start"], each["end"]) for each in segments)
         return min(1.0, covered / self.duration_seconds)
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reelscope.analyzers.cross_correlations import MAX_FALSE_DISCOVERY_RATE
 from reelscope.exports.contents import Contents, untrained_models
 from reelscope.report.evidence import Evidence, analyzer_words, by_id
 from reelscope.report.fields import words
 from reelscope.report.safe_zone import is_covered
 
-SIGNIFICANT_Q = 0.05
-"""False discovery rate of cross_analyzer_intelligence."""
 REASONS = {
     "missing_input": "one of the two was not measured",
     "too_short": "known together for too short a time",
@@ -63,7 +62,12 @@ def correlations(contents: Contents) -> list[dict[str, Any]]:
     """Tested pairs, the most significant first."""
     found = _summary(contents, "cross_analyzer_intelligence").get("correlations") or []
     return [
-        {**each, "is_significant": each["q"] <= SIGNIFICANT_Q, "a": _plain(each["a"]), "b": _plain(each["b"])}
+        {
+            **each,
+            "is_significant": each["q"] <= MAX_FALSE_DISCOVERY_RATE,
+            "a": _plain(each["a"]),
+            "b": _plain(each["b"]),
+        }
         for each in sorted(found, key=lambda each: (each["q"], -abs(each["r"])))
     ]
 

@@ -239,41 +239,38 @@ def test_who_goes_away_cancels_the_job(tmp_path, root, when):
     asyncio.run(run())
 
 
-def test_who_waits_hears_that_the_job_was_deleted(tmp_path, root):
+def told_while_it_waits(folder, act):
+    """Messages to somebody who waits for a job, of whose gateway `act` does something."""
+
     async def run():
         runner = Conducted(holds=True)
-        app = create_app(configured(tmp_path), runner=runner)
+        app = create_app(configured(folder), runner=runner)
         async with app.router.lifespan_context(app):
             call = Called(app, {"video_path": "a.mp4"})
             task = asyncio.create_task(call())
             while not runner.asked:
                 await asyncio.sleep(0.01)
-            await app.state.gateway.jobs.erase(next(iter(app.state.gateway.jobs._live)))
+            await act(app.state.gateway.jobs)
             await asyncio.wait_for(task, 5)
-            assert call.messages[0]["status"] == STATUSES["job_erased"]
+            return call.messages
 
-    asyncio.run(run())
+    return asyncio.run(run())
+
+
+def test_who_waits_hears_that_the_job_was_deleted(tmp_path, root):
+    async def erase(jobs):
+        await jobs.erase(next(iter(jobs._live)))
+
+    assert told_while_it_waits(tmp_path, erase)[0]["status"] == STATUSES["job_erased"]
 
 
 def test_who_waits_hears_that_the_gateway_ends(tmp_path, root):
-    async def run():
-        runner = Conducted(holds=True)
-        app = create_app(configured(tmp_path), runner=runner)
-        async with app.router.lifespan_context(app):
-            call = Called(app, {"video_path": "a.mp4"})
-            task = asyncio.create_task(call())
-            while not runner.asked:
-                await asyncio.sleep(0.01)
-            app.state.gateway.jobs.dismiss()
-            await asyncio.wait_for(task, 5)
-            assert call.messages[0]["status"] == 503
-            assert b'"interrupted"' in call.messages[1]["body"]
-        return runner
+    async def dismiss(jobs):
+        jobs.dismiss()
 
-    assert asyncio.run(run()).cancelled == 1
-    with gateway(tmp_path, Conducted()) as client:
-        (job,) = client.get("/jobs").json()["jobs"]
-        assert (job["state"], job["problem"]["code"]) == ("interrupted", "interrupted")
+    begin, body = told_while_it_waits(tmp_path, dismiss)[:2]
+    assert begin["status"] == 503
+    assert b'"interrupted"' in body["body"]
 
 
 def test_jobs_survive_a_restart(tmp_path, root):

@@ -232,6 +232,10 @@ def build(values, clip, *, name, address):
     if values["asked"] == "refuse":
         from reelscope.errors import ResultsError
         raise ResultsError("no results")
+    from reelscope.decode import sha256
+    from reelscope.errors import UsageError
+    if clip and sha256(clip) != values["media"]["sha256"]:
+        raise UsageError("another clip")
     print("libraries print what they like")
     return f"<!doctype html>{values['asked']} {name} {address} {clip}"
 

@@ -1,33 +1,26 @@
-"""The page in a real browser, from a file: it seeks, draws, zooms, stays silent and inside, and everybody can use it.
-
-Chromium is the system's (Debian: apt install chromium); Playwright drives it. A machine without it skips these tests.
-"""
+"""The report in a real browser, from a file: it seeks, draws, zooms, stays silent and inside, and all can use it."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 
 import made
 import pytest
 
+from browser import NEEDS_CHROMIUM, chromium, violations
 from places import DEMO
 from reelscope import report
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; Debian: apt install chromium")
+pytestmark = NEEDS_CHROMIUM
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -203,12 +196,10 @@ def test_nothing_can_be_fetched_from_the_page(browser, places):
 
 @pytest.mark.parametrize(("viewport", "colours"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")])
 def test_axe_finds_nothing(opened, viewport, colours):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened("random", viewport, colours)
     for card in ("text_overlay", "eye_tracking", "object_detection", "camera_analysis"):
         page.evaluate(f"document.getElementById('card-{card}').open = true")
     page.locator('.seg[data-segment="text_overlay:1"]').focus()
     page.keyboard.press("Enter")
-    found = axe.run(page).response["violations"]
-    assert [(each["id"], each["nodes"][0]["html"][:160]) for each in found] == []
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -6,7 +6,6 @@ import threading
 import time
 
 import pytest
-import speaking
 
 from reelscope.sources import syllables
 
@@ -81,17 +80,3 @@ def test_threads_do_not_mix_languages():
         expected = [syllables.count([f"Straße{k}", f"fire{k}"], language) for k in range(40)]
         assert all(answers.count(answer) >= 1 for answer in expected), language
         assert all(answer in expected for answer in answers), language
-
-
-def test_synthesis_in_the_same_process_goes_on():
-    """The library that counts also speaks for tests: each takes its own voice, before and after the other."""
-    syllables._count.cache_clear()
-    before = syllables.count(["Straße", "fire"], "de")
-    first = speaking.say.__wrapped__("The quick brown fox")
-    syllables.count(["Universität"], "de")
-    again = speaking.say.__wrapped__("The quick brown fox")
-    assert again.seconds == pytest.approx(first.seconds, abs=0.005)
-    for (_, *times), (_, *others) in zip(first.words, again.words, strict=True):
-        assert times == pytest.approx(others, abs=0.005)
-    syllables._count.cache_clear()
-    assert syllables.count(["Straße", "fire"], "de") == before

@@ -5,6 +5,9 @@ The music is synthesised: a kick with a hat on every beat, and one soft triad pe
 """
 
 import ctypes
+import functools
+import shutil
+import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -58,11 +61,18 @@ class Soundtrack:
     """The truth about the music: tempo, beats, key, chords."""
 
 
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """espeak-ng for us alone: it keeps its state in global variables, and what is measured pronounces words with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ctypes.CDLL(shutil.copy(espeakng_loader.get_library_path(), folder))
+
+
 def speak(
     texts: list[str], voice: str = VOICE, speed: int = SPEED, pitch: int = PITCH
 ) -> tuple[list[tuple[np.ndarray, list[tuple[str, int]]]], int]:
     """Speak each text; returns (waveform, [(word, start sample)]) per text, and the sample rate."""
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    library = _library()
     sample_rate = library.espeak_Initialize(ESPEAK_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
         raise RuntimeError(f"espeak-ng has no voice {voice!r}")

@@ -108,7 +108,9 @@ def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bo
     frames give one by one: to the same bounds in FP16, because a GPU may take another algorithm for another batch size.
     """
     oracle = load(weights)
-    found = yolov8_parity.compare(lambda frames: _graph_rows(run, frames), lambda frame: _upstream_rows(oracle, frame))
+    found = yolov8_parity.compare(
+        lambda frames: _graph_rows(run, frames), lambda frame: _upstream_rows(oracle, frame), precision=precision
+    )
     enough = Measure("fewest boxes", found.fewest, 20 if not trained else 1, at_least=True)
     if precision == "fp16":
         return (

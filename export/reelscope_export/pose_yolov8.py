@@ -113,7 +113,9 @@ def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bo
     GPU may take another algorithm for another batch size.
     """
     oracle = load(weights)
-    found = yolov8_parity.compare(lambda frames: _graph_rows(run, frames), lambda frame: _upstream_rows(oracle, frame))
+    found = yolov8_parity.compare(
+        lambda frames: _graph_rows(run, frames), lambda frame: _upstream_rows(oracle, frame), precision=precision
+    )
     enough = Measure("fewest people", found.fewest, 20 if not trained else 1, at_least=True)
     if precision == "fp16":
         return (

@@ -326,7 +326,8 @@ def main(arguments: list[str] | None = None) -> int:
             show(served, "through Triton, schema included")
             figures |= served
     if options.device != "cpu" and not options.alone:
-        about = {"profile": options.profile, "variant": options.variant, "gpu": torch.cuda.get_device_name()}
+        variant = options.variant or paths.model_settings(paths.read_profiles(), options.profile, MODEL).variant
+        about = {"profile": options.profile, "variant": variant, "gpu": torch.cuda.get_device_name()}
         commit = {"commit": options.commit} if options.commit else {}
         record("vlm", {**commit, **about, "new_tokens": options.new_tokens, **figures})
     return 0

@@ -14,7 +14,7 @@
     │   └── ModelNotBuilt           the repository lacks a model file; names the command that builds it
     ├── InferenceError              one call failed; costs one signal, never the job
     │   ├── ModelUnavailable        not loaded, unloaded, or its server is gone
-    │   ├── Overloaded              the server's queue is full
+    │   ├── Overloaded              the server's queue is full, or the wait in it was too long
     │   ├── DeadlineExceeded        the call, or the job, ran out of time
     │   └── InvalidRequest          the server refused the tensors
     ├── SourceFailed                a signal source broke; costs its signal
@@ -122,7 +122,8 @@ class ModelUnavailable(InferenceError):
 
 
 class Overloaded(InferenceError):
-    """The server's queue is full; a blind retry would make it worse."""
+    """The server refused the call: its queue is full, or the call waited in it too long. Nothing asks again by itself,
+    which would make it worse."""
 
     code = "overloaded"
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from reelscope import settings, sizing
 from reelscope.errors import ServerUnreachable, UsageError
-from reelscope.terminal import address, console, counted, errors, reported
+from reelscope.terminal import VIOLATED, address, console, counted, errors, reported
 
 if TYPE_CHECKING:
     from reelscope.rollout import Comparison, Measured, ModelState, Rollout
@@ -159,6 +160,62 @@ def rollback(model: ModelArgument, url: UrlOption = None, repository: Repository
         f"back: models roll {model} --version {change.before}",
         soft_wrap=True,
     )
+
+
+@app.command()
+def plan(
+    profile: Annotated[str, typer.Option(help="Profile of server/profiles.toml that runs on a GPU.")] = "rtx8000",
+) -> None:
+    """Say whether a profile fits its GPU: memory and time of every model, from figures measured on another GPU.
+
+    No server is asked. Memory is what the configs allow; times are a projection by the data sheets of both GPUs. Exit
+    codes: 0 it fits, 1 it does not.
+    """
+    with reported():
+        found = sizing.plan(settings.profile(profile))
+    _print_plan(found)
+    if found.faults:
+        raise typer.Exit(VIOLATED)
+
+
+def _print_plan(found: sizing.Plan) -> None:
+    titles = ("GB at most", "GB measured", "ms measured", "ms projected")
+    table = Table("model", *(Column(title, justify="right") for title in titles), title=found.gpu.name)
+    for model in found.models:
+        copies = f", {model.instance_count} instances" if model.instance_count > 1 else ""
+        variant = f"{model.variant} {model.precision}" if model.variant else "Python"
+        name = Text.assemble(f"{model.name}\n", (f"{variant}{copies}", "dim"))
+        if not model.on_gpu:
+            table.add_row(name, Text("on the CPU", "dim"))
+            continue
+        measured = _decimals(model.measured_gb, 1) + ("*" if model.is_scaled else "")
+        table.add_row(
+            name,
+            _decimals(model.limit_gb, 1, "no limit"),
+            Text(measured, "red" if model.passes_limit else ""),
+            _decimals(model.measured_milliseconds, 0),
+            _decimals(model.projected_milliseconds, 0),
+        )
+    table.add_row("a process without a model", f"{found.process_gb:.1f}")
+    measured_ms = sum(model.measured_milliseconds or 0.0 for model in found.models)
+    total = (f"{found.planned_gb:.1f}", "", f"{measured_ms:.0f}", f"{found.milliseconds:.0f}")
+    table.add_row("together", *total, style="bold")
+    console.print(table)
+    console.print(
+        f"{found.planned_gb:.1f} of {found.gpu.memory_budget_gb:g} GB: what the configs allow, or what was measured "
+        "where they limit nothing; every network in one process, as in NVIDIA's container. The local server has one "
+        f"for each: {found.embedded_gb - found.planned_gb:.0f} GB more. * share of what a larger batch took.\n"
+        f"Measured on one {found.measured_on}: a window of 20 frames, or as many rows as the model takes; of Qwen2-VL "
+        f"five windows of 8 frames. Projected, not measured: FP16 takes {found.compute_ratio:.1f} times as long (bound "
+        f"by the tensor cores), FP32 {found.memory_ratio:.1f} times (bound by memory), by the GPUs' data sheets.",
+        soft_wrap=True,
+    )
+    for fault in found.faults:
+        errors.print(Text(fault, "red"), soft_wrap=True)
+
+
+def _decimals(value: float | None, digits: int, otherwise: str = "unmeasured") -> str:
+    return otherwise if value is None else f"{value:.{digits}f}"
 
 
 @contextlib.contextmanager

@@ -97,6 +97,7 @@ _WIRE_NAMES = {
     "probabilities": "probs",
     "reading_confidence": "conf",
     "revisit_count": "revisits",
+    "refused_call_count": "n_refused_calls",
     "roll_degrees_per_second": "roll_deg_s",
     "rotation_degrees": "rotation",
     "sample_count": "n",
@@ -212,6 +213,9 @@ class Timings:
     """CPU time of its sources and its own."""
     wall_milliseconds: float
     """From the first piece that its sources took to its result."""
+    refused_call_count: int = 0
+    """Calls of its sources that the server refused because it had too much to do, those of signals that it can do
+    without included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,17 @@ def _mirror_committed_files(source: Path, target: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuFacts:
+    """A profile's GPU, as its data sheet says, and how much of its memory may be planned."""
+
+    name: str
+    memory_budget_gb: float
+    fp16_tflops: float
+    """Dense, with tensor cores, in units of 1e12 operations a second."""
+    memory_gb_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One machine's choice of models, rates and batch sizes, as written in `server/profiles.toml`."""
 
@@ -147,6 +158,10 @@ class Profile:
     """Names of the models that the profile serves, sorted."""
     needs_gpu: bool = False
     """Whether some model of it runs on a GPU."""
+    gpu: GpuFacts | None = None
+    """The GPU that it is sized for."""
+    slots: Mapping[str, int] = field(default_factory=dict)
+    """Resources of Triton's rate limiter, by name: how many executions may hold one at once; without any, no limit."""
     biometrics: bool = True
     """Whether people's age, expression, gaze and voice are analysed; if not, no model for them is served."""
     short_sound_windows: bool = True
@@ -155,7 +170,24 @@ class Profile:
 
 def _profiles() -> dict[str, Any]:
     with (deployment_root() / "server" / "profiles.toml").open("rb") as file:
-        return tomllib.load(file)
+        profiles = tomllib.load(file)
+    for name, own in profiles.items():
+        if base := profiles.get(own.get("extends", "")):
+            names = base["models"] | own.get("models", {})
+            models = {each: base["models"].get(each, {}) | own.get("models", {}).get(each, {}) for each in names}
+            profiles[name] = base | own | {"models": models}
+    return profiles
+
+
+def gpus() -> tuple[GpuFacts, ...]:
+    """The GPUs that profiles are for."""
+    return tuple(GpuFacts(**profile["gpu"]) for profile in _profiles().values() if "gpu" in profile)
+
+
+def model_settings(profile: Profile) -> dict[str, dict[str, Any]]:
+    """What `server/profiles.toml` says of each model of a profile, its profile's own settings included, by model."""
+    chosen = _profiles()[profile.name]
+    return {model: chosen | chosen["models"][model] for model in profile.models}
 
 
 def profile_names() -> tuple[str, ...]:
@@ -194,6 +226,8 @@ def profile(name: str, *, biometrics: bool | None = None) -> Profile:
         models=tuple(sorted(models)),
         biometrics=judges,
         short_sound_windows=chosen["short_sound_windows"],
+        gpu=GpuFacts(**chosen["gpu"]) if "gpu" in chosen else None,
+        slots=chosen.get("slots", {}),
         needs_gpu="KIND_GPU" in {table.get("instance_kind", chosen["instance_kind"]) for table in models.values()},
     )
 

@@ -151,6 +151,7 @@ def _timings(sources: Iterable[Worker], own_cpu_seconds: float = 0.0, own_second
         queue_milliseconds=1000 * max((worker.queue_seconds for worker in sources), default=0.0),
         infer_milliseconds=1000 * sum(worker.infer_seconds for worker in sources),
         cpu_milliseconds=1000 * (sum(worker.cpu_seconds for worker in sources) + own_cpu_seconds),
+        refused_call_count=sum(worker.refused_calls for worker in sources),
         wall_milliseconds=1000 * (max((worker.wall_seconds for worker in sources), default=0.0) + own_seconds),
     )
 

@@ -62,6 +62,11 @@ class Worker:
         return self._source.inference_seconds
 
     @property
+    def refused_calls(self) -> int:
+        """Calls that the server refused because it had too much to do."""
+        return self._source.refused_calls
+
+    @property
     def has_ended(self) -> bool:
         """Whether, once started, it has a signal or an error that does not change any more, and its times are known."""
         return self.error is not None or not self._thread.is_alive()

@@ -60,16 +60,23 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
         # A Python model gets requests one by one: those executed together may differ in shape.
         *_tensors("input", contract.inputs, "" if is_graph or not contract.batched else " allow_ragged_batch: true"),
         *_tensors("output", contract.all_outputs),
-        f"instance_group [{{ count: {settings.instance_count} kind: {settings.instance_kind} }}]",
+        f"instance_group [{{ count: {settings.instance_count} kind: {settings.instance_kind}{_slot(settings)} }}]",
     ]
-    if settings.max_queue_delay_microseconds is not None and contract.batched:
-        lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {settings.max_queue_delay_microseconds} }}")
-    on_gpu = settings.instance_kind == "KIND_GPU"
+    lines += _batching(settings, contract.batched)
+    if settings.cuda_options:
+        options = " ".join(
+            f'parameters {{ key: "{key}" value: "{text}" }}' for key, text in settings.cuda_options.items()
+        )
+        accelerator = f'gpu_execution_accelerator [{{ name: "cuda" {options} }}]'
+        lines.append(f"optimization {{ execution_accelerators {{ {accelerator} }} }}")
+    if settings.warm_up and is_graph:
+        lines += warm_up(contract)
+    limit = settings.gpu_mem_limit_mib
     numbers = {
         "intra_op_thread_count": settings.intra_op_thread_count,
         "enable_mem_pattern": settings.enable_mem_pattern,
-        "gpu_mem_limit": settings.gpu_mem_limit_bytes,
-        "cudnn_conv_algo_search": settings.cudnn_conv_algo_search if on_gpu else None,
+        "gpu_mem_limit": limit and limit * 2**20,
+        "cudnn_conv_algo_search": settings.cudnn_conv_algo_search if is_graph else None,
     }
     parameters = {key: str(int(value)) for key, value in numbers.items() if value is not None}
     if built and not is_graph:
@@ -77,6 +84,58 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
     for key, text in (parameters | dict(settings.parameters)).items():
         lines.append(f'parameters {{ key: "{key}" value: {{ string_value: "{text}" }} }}')
     return "\n".join(lines) + "\n"
+
+
+def _slot(settings: ModelSettings) -> str:
+    """What an execution takes from the rate limiter: one of the GPU's slots, whichever model has the others."""
+    if not settings.slot:
+        return ""
+    resource = f'{{ name: "{settings.slot}" global: true count: 1 }}'
+    return f" rate_limiter {{ resources [{resource}] priority: {settings.rate_limiter_priority} }}"
+
+
+def _batching(settings: ModelSettings, is_batched: bool) -> list[str]:
+    """How requests wait; Triton has queues with bounds under this heading also where it batches nothing."""
+    queue = {
+        "default_timeout_microseconds": settings.queue_timeout_microseconds,
+        "max_queue_size": settings.max_queue_size,
+    }
+    stated = " ".join(f"{key}: {value}" for key, value in queue.items() if value is not None)
+    delay = settings.max_queue_delay_microseconds if is_batched else None
+    parts = (
+        f"max_queue_delay_microseconds: {delay}" if delay is not None else "",
+        f"default_queue_policy {{ timeout_action: REJECT {stated} }}" if stated else "",
+    )
+    return [f"dynamic_batching {{ {' '.join(filter(None, parts))} }}"] if any(parts) else []
+
+
+def warm_up(contract: Contract) -> list[str]:
+    """One row of zeros at the usual size, asked before the model is ready; none where zeros would be refused.
+
+    Without it the first clip pays for what libraries load and compile when they are first used. Triton skips a
+    warm-up of batch size 0.
+    """
+    if any(tensor.name in _OF_A_NETWORK for tensor in contract.inputs):
+        return []
+    inputs = [f"  {row}" for row in (_warm_input(tensor, contract.batched) for tensor in contract.inputs)]
+    return ['model_warmup [{ name: "one_row" batch_size: 1', *inputs, "}]"]
+
+
+def _warm_input(tensor: Tensor, is_batched: bool) -> str:
+    free = _USUAL.get(tensor.name, ())
+    row = tensor.dims if is_batched else tensor.dims[1:]
+    sizes = iter(free)
+    dims = [size if size > 0 else next(sizes) for size in row]
+    shape = ", ".join(map(str, dims if is_batched else [abs(tensor.dims[0]), *dims]))
+    return (
+        f'inputs {{ key: "{tensor.name}" value {{ data_type: {tensor.data_type} dims: [{shape}] zero_data: true }} }}'
+    )
+
+
+_USUAL = {"frames": (1280, 720), "waveform": (160_000,), "lines": (320,)}
+"""Sizes of inputs of any size: a frame of an upright clip, 10 s of sound, a line of text."""
+_OF_A_NETWORK = ("cross",)
+"""Inputs that only another network gives; such a model is warm with the first clip that needs it."""
 
 
 def ensemble_config(ensemble: Ensemble, contracts: dict[str, Contract]) -> str:

@@ -75,20 +75,39 @@ class ModelSettings:
     config_name: str
     """Name of the Triton config; empty for config.pbtxt itself."""
     max_queue_delay_microseconds: int | None
+    max_queue_size: int | None
+    """Requests that wait at most; None bounds nothing."""
+    queue_timeout_microseconds: int | None
+    """Longest that a request waits; then it is refused."""
+    slot: str | None
+    """Resource of the rate limiter that an execution takes one of; None on the CPU, whose cores share themselves."""
+    rate_limiter_priority: int
+    """Times the executions so far: the model with the least is served first. 1 where nothing is said, as in Triton."""
+    warm_up: bool
+    """Whether a graph is asked once before it is ready."""
     intra_op_thread_count: int | None
-    gpu_mem_limit_bytes: int | None
+    gpu_mem_limit_mib: int | None
+    """Most that onnxruntime's arena of one instance may take, weights included."""
     enable_mem_pattern: bool | None
     """Onnxruntime's plan of one block per input shape: pays for fixed shapes, costs memory for others."""
     cudnn_conv_algo_search: int | None
     """How cuDNN chooses the algorithm of a convolution for a shape that is new: 0 tries all, 1 and 2 do not."""
+    cuda_options: Mapping[str, str]
+    """Further options of onnxruntime's CUDA provider, by its own names."""
     parameters: Mapping[str, str]
     """What a Python model is told beyond that, by name."""
 
 
 def read_profiles(file: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Read `server/profiles.toml`, or the given file."""
+    """Read `server/profiles.toml`, or the given file: each profile with what it extends, which comes before it."""
     with (file or deployment_root() / _PROFILES).open("rb") as stream:
-        return tomllib.load(stream)
+        profiles = tomllib.load(stream)
+    for name, own in profiles.items():
+        if base := profiles.get(own.get("extends", "")):
+            names = base["models"] | own.get("models", {})
+            models = {each: base["models"].get(each, {}) | own.get("models", {}).get(each, {}) for each in names}
+            profiles[name] = base | own | {"models": models}
+    return profiles
 
 
 def model_settings(profiles: dict[str, dict[str, Any]], profile: str, model: str) -> ModelSettings:
@@ -101,23 +120,30 @@ def model_settings(profiles: dict[str, dict[str, Any]], profile: str, model: str
     chosen = profile_table(profiles, profile)
     if model not in chosen["models"]:
         raise UnknownModel(f"profile {profile!r} does not serve {model!r}; it serves: {', '.join(chosen['models'])}")
-    table = chosen["models"][model]
+    said = chosen | chosen["models"][model]
+    on_gpu = said["instance_kind"] == "KIND_GPU"
     return ModelSettings(
         profile=profile,
         model=model,
-        variant=table.get("variant", ""),
-        precision=table.get("precision", chosen["precision"]),
-        model_file=table.get("model_file", chosen["model_file"]),
-        instance_kind=table.get("instance_kind", chosen["instance_kind"]),
-        instance_count=table["instance_count"],
-        max_batch_size=table.get("max_batch_size", 0),
-        config_name=chosen["config_name"],
-        max_queue_delay_microseconds=table.get("max_queue_delay_microseconds"),
-        intra_op_thread_count=table.get("intra_op_thread_count"),
-        gpu_mem_limit_bytes=table.get("gpu_mem_limit_bytes"),
-        enable_mem_pattern=table.get("enable_mem_pattern"),
-        parameters=table.get("parameters", {}),
-        cudnn_conv_algo_search=chosen.get("cudnn_conv_algo_search"),
+        variant=said.get("variant", ""),
+        precision=said["precision"],
+        model_file=said["model_file"],
+        instance_kind=said["instance_kind"],
+        instance_count=said["instance_count"],
+        max_batch_size=said.get("max_batch_size", 0),
+        config_name=said["config_name"],
+        max_queue_delay_microseconds=said.get("max_queue_delay_microseconds"),
+        max_queue_size=said.get("max_queue_size"),
+        queue_timeout_microseconds=said.get("queue_timeout_microseconds"),
+        slot=said.get("slot") if on_gpu else None,
+        rate_limiter_priority=said.get("rate_limiter_priority", 1),
+        warm_up=on_gpu and said.get("warm_up", False),
+        intra_op_thread_count=said.get("intra_op_thread_count"),
+        gpu_mem_limit_mib=said.get("gpu_mem_limit_mib"),
+        enable_mem_pattern=said.get("enable_mem_pattern"),
+        cudnn_conv_algo_search=said.get("cudnn_conv_algo_search") if on_gpu else None,
+        cuda_options=said.get("cuda_options", {}) if on_gpu else {},
+        parameters=said.get("parameters", {}),
     )
 
 

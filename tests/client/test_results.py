@@ -44,7 +44,7 @@ def test_envelope_is_named_as_specified(values):
     cuts = values["analyzers"]["cut_analysis"]
     assert {"version", "status", "reason", "models", "params", "inputs", "timings", "coverage"} <= set(cuts)
     assert {"segments", "series", "summary", "warnings"} <= set(cuts)
-    assert set(cuts["timings"]) == {"queue_ms", "infer_ms", "cpu_ms", "wall_ms"}
+    assert set(cuts["timings"]) == {"queue_ms", "infer_ms", "cpu_ms", "wall_ms", "n_refused_calls"}
     assert {"sampling", "n", "depends_on"} <= set(cuts["inputs"])
     assert cuts["summary"]["n_cuts"] == 2
     assert {"asl_mean_s", "asl_median_s", "p10_s", "p90_s", "shortest_s", "cuts_per_min"} <= set(cuts["summary"])

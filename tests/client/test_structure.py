@@ -21,7 +21,7 @@ EXPORT = CHECKOUT / "export" / "reelscope_export"
 LAYERS = (
     {"errors"},
     {"types", "settings", "processes", "runs"},
-    {"signals", "inference", "sampler"},
+    {"signals", "inference", "sampler", "sizing"},
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker", "rollout"},
     {"schema", "turns"},

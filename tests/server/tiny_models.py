@@ -170,3 +170,43 @@ def write_repositories(folder: Path) -> tuple[Path, Path]:
     (ensembles / "described" / "1").mkdir(parents=True)
     (ensembles / "described" / "config.pbtxt").write_text(ENSEMBLE_CONFIG)
     return models, ensembles
+
+
+HOLDING_MODEL = """
+import time
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        responses = []
+        for request in requests:
+            began = time.monotonic()
+            time.sleep(float(pb_utils.get_input_tensor_by_name(request, "seconds").as_numpy().flat[0]))
+            span = np.array([began, time.monotonic()])
+            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("span_seconds", span)]))
+        return responses
+"""
+
+
+def write_holding(repository: Path, name: str, *, slot: str = "", priority: int = 1, queue: str = "") -> None:
+    """A model that works as long as a request says, and answers when it began and ended, by the machine's own clock.
+
+    `slot`, `priority`: of the rate limiter. `queue`: fields of its queue policy.
+    """
+    (repository / name / "1").mkdir(parents=True)
+    (repository / name / "1" / "model.py").write_text(HOLDING_MODEL)
+    limiter = (
+        f'rate_limiter {{ resources [{{ name: "{slot}" global: true count: 1 }}] priority: {priority} }}'
+        if slot
+        else ""
+    )
+    policy = f"dynamic_batching {{ default_queue_policy {{ timeout_action: REJECT {queue} }} }}" if queue else ""
+    (repository / name / "config.pbtxt").write_text(
+        f"""name: "{name}" backend: "python" max_batch_size: 0 {policy}
+        instance_group [{{ kind: KIND_CPU count: 1 {limiter} }}]
+        input [{{ name: "seconds" data_type: TYPE_FP32 dims: [1] }}]
+        output [{{ name: "span_seconds" data_type: TYPE_FP64 dims: [2] }}]"""
+    )

@@ -126,6 +126,7 @@ class EmbeddedServer:
         command += [f"--model-repository={repository.resolve()}" for repository in repositories]
         if self.profile.config_name:
             command.append(f"--model-config-name={self.profile.config_name}")
+        command += _slot_options(self.profile.slots)
         deadline = time.monotonic() + self._timeout_seconds
         self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
         try:
@@ -266,6 +267,12 @@ def _port_options(ports: Sequence[int], http: bool) -> list[str]:
     grpc_port, metrics_port, http_port = ports
     options = [f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}", f"--allow-http={str(http).lower()}"]
     return [*options, f"--http-port={http_port}"] if http else options
+
+
+def _slot_options(slots: Mapping[str, int]) -> list[str]:
+    """Switch Triton's rate limiter on, which models ask for these resources; without any it stays off."""
+    stated = [f"--rate-limit-resource={name}:{count}" for name, count in slots.items()]
+    return ["--rate-limit=execution_count", *stated] if stated else []
 
 
 def _free_ports(count: int) -> list[int]:

@@ -257,6 +257,8 @@ class Jobs:
             live.stages[body["stage"]] = body["share"]
         else:
             self._metrics.analyzers.labels(body["name"], body["status"]).inc()
+            if body["status"] == "failed":
+                self._metrics.failures.labels(body["name"], body["reason"]).inc()
             await asyncio.to_thread(
                 self.store.add_event, live.job.id, kind, body, subject=body["name"], status=body["status"]
             )

@@ -87,6 +87,12 @@ class Metrics:
         self.analyzers = Counter(
             "reelscope_analyzer_results", "Results of analyzers.", ("analyzer", "status"), registry=self.registry
         )
+        self.failures = Counter(
+            "reelscope_analyzer_failures",
+            "Analyzers that failed, by reason; overloaded: the server refused their calls.",
+            ("analyzer", "reason"),
+            registry=self.registry,
+        )
         self._queued = Gauge("reelscope_jobs_queued", "Jobs that wait.", registry=self.registry)
         self._running = Gauge("reelscope_jobs_running", "Jobs at work.", registry=self.registry)
         self._server_up = Gauge("reelscope_server_up", "1 when a Triton server answers.", registry=self.registry)

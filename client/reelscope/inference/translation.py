@@ -41,7 +41,7 @@ def translate(error: InferenceServerException | grpc.RpcError, model: str | None
     if status == "UNAVAILABLE" and any(part in lowered for part in _CONNECTION_TEXTS):
         return ServerUnreachable(f"no Triton server answers: {text}")
     if status == "RESOURCE_EXHAUSTED" or any(part in lowered for part in _QUEUE_TEXTS):
-        return Overloaded(message)
+        return Overloaded(f"{message} (the server has more to do than it can: analyse fewer clips at once)")
     if status == "DEADLINE_EXCEEDED":
         return DeadlineExceeded(message)
     if status == "INVALID_ARGUMENT":

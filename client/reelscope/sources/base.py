@@ -34,6 +34,8 @@ class Source(ABC, Generic[Part]):
     """Questions put to the server so far."""
     answers: int = 0
     """Those of them that were answered, and used."""
+    refused_calls: int = 0
+    """Those of them that the server refused because it had too much to do."""
 
     def __init__(self) -> None:
         """Nobody listens yet."""

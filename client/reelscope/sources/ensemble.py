@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from reelscope.errors import DeadlineExceeded, ModelUnavailable
+from reelscope.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope.sources.base import Source, sampling_name
 from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
@@ -121,6 +121,9 @@ class AskingSource(Source[Part], Generic[Part]):
         began = time.monotonic()
         try:
             answer = pending.result()
+        except Overloaded:
+            self.refused_calls += 1
+            raise
         except DeadlineExceeded as error:
             raise ModelUnavailable(f"{self.ensemble} did not answer in time: {error}") from error
         self.inference_seconds += time.monotonic() - began

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 
+import gateways
 import pytest
 from gateways import ROUTES, Conducted, configured, gateway, started, until
 from starlette.testclient import TestClient
@@ -386,6 +387,15 @@ def test_logs_are_json_and_hold_no_content(tmp_path, root, caplog):
         ("completed", None),
         ("failed", "input_unreadable"),
     ]
+
+
+def test_metrics_count_failures_by_reason(client, runner, monkeypatch):
+    """Overload is seen apart from everything else."""
+    refused = {"status": "failed", "reason": "overloaded", "message": "the queue is full", "summary": None}
+    monkeypatch.setattr(gateways, "OUTCOME", gateways.OUTCOME | refused)
+    started_and_done(client)
+    lines = client.get("/metrics").text.splitlines()
+    assert 'reelscope_analyzer_failures_total{analyzer="cut_analysis",reason="overloaded"} 1.0' in lines
 
 
 def test_metrics_count(client):

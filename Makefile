@@ -50,6 +50,10 @@ lint: setup ## Check style and types, and that generated files are current.
 	$(BIN)/mypy
 	$(BIN)/python -m reelscope_export.configs --check
 	$(BIN)/python -m reelscope.reference --check
+	$(BIN)/hadolint server/triton/Dockerfile server/gateway/Dockerfile
+	$(BIN)/shellcheck server/make-secrets.sh
+	$(BIN)/docker-compose -f server/compose.yaml config --quiet
+	$(BIN)/docker-compose -f server/compose.yaml -f server/compose.tls.yaml config --quiet
 
 export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, trained, random).
 	$(BIN)/reelscope-export --all --profile $(PROFILE) --weights $(WEIGHTS)

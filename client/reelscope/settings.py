@@ -15,9 +15,9 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,8 @@ class Profile:
     """Names of the models that the profile serves, sorted."""
     needs_gpu: bool = False
     """Whether some model of it runs on a GPU."""
+    slots: Mapping[str, int] = field(default_factory=dict)
+    """Resources of Triton's rate limiter, by name: how many executions may hold one at once; without any, no limit."""
     biometrics: bool = True
     """Whether people's age, expression, gaze and voice are analysed; if not, no model for them is served."""
     short_sound_windows: bool = True
@@ -194,6 +196,7 @@ def profile(name: str, *, biometrics: bool | None = None) -> Profile:
         models=tuple(sorted(models)),
         biometrics=judges,
         short_sound_windows=chosen["short_sound_windows"],
+        slots=chosen.get("slots", {}),
         needs_gpu="KIND_GPU" in {table.get("instance_kind", chosen["instance_kind"]) for table in models.values()},
     )
 

@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo acceptance test test-all lint export configs schema serve stop bench bench-vlm clean lock
+.PHONY: help setup demo acceptance commission test test-all lint export configs schema serve stop bench bench-vlm clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -38,6 +38,9 @@ demo: export ## Analyse the demo clip and hold the results against what is true.
 acceptance: $(if $(URL),setup,export) ## Accept PROFILE or not: 24 analyzers, three runs (URL: your own server).
 	$(BIN)/python -m benchmarks.acceptance --profile $(PROFILE) $(if $(URL),--url $(URL))
 
+commission: $(if $(URL),setup,export) ## Fit for production, or not: parity, memory, times, a roll, acceptance (PROFILE, URL).
+	$(BIN)/python -m benchmarks.commission --profile $(PROFILE) $(if $(URL),--url $(URL))
+
 test: setup ## Run the tests (exports with random weights once, then keeps them).
 	$(BIN)/pytest -m "not slow"
 
@@ -50,6 +53,10 @@ lint: setup ## Check style and types, and that generated files are current.
 	$(BIN)/mypy
 	$(BIN)/python -m reelscope_export.configs --check
 	$(BIN)/python -m reelscope.reference --check
+	$(BIN)/hadolint server/triton/Dockerfile server/gateway/Dockerfile
+	$(BIN)/shellcheck server/make-secrets.sh
+	$(BIN)/docker-compose -f server/compose.yaml config --quiet
+	$(BIN)/docker-compose -f server/compose.yaml -f server/compose.tls.yaml config --quiet
 
 export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, trained, random).
 	$(BIN)/reelscope-export --all --profile $(PROFILE) --weights $(WEIGHTS)

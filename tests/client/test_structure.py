@@ -23,7 +23,7 @@ LAYERS = (
     {"types", "settings", "processes", "runs"},
     {"signals", "inference", "sampler", "sizing"},
     {"decode", "sources", "analyzers", "embedded"},
-    {"results", "worker", "rollout"},
+    {"results", "worker", "rollout", "container"},
     {"schema", "turns"},
     {"pipeline", "exports", "check", "doctor", "reference"},
     {"terminal", "report"},

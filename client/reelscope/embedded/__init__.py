@@ -4,6 +4,7 @@
 
     installation   where tritonserver is and what it needs
     deployment     which models to serve, checked on disk
+    options        what every tritonserver of ours is started with, production's too
     supervisor     the process that keeps tritonserver and cleans up after it
     server         start, load model by model, stop
     daemon         the server that outlives a command

@@ -18,6 +18,7 @@ from reelscope import settings
 from reelscope.embedded import supervisor
 from reelscope.embedded.deployment import ServedModel, default_repositories, differences, plan, unbuilt
 from reelscope.embedded.installation import backend_folder, find_installation
+from reelscope.embedded.options import deployment_options
 from reelscope.embedded.supervisor import sweep_shared_memory
 from reelscope.errors import InferenceError, ModelNotBuilt, ReelscopeError, ServerError, ServerStartFailed
 from reelscope.processes import ProcessIdentity
@@ -122,15 +123,13 @@ class EmbeddedServer:
             remedy = first.remedy if len(missing) == 1 else f"reelscope-export --all --profile {self.profile.name}"
             raise ModelNotBuilt("\n".join(error.finding for error in missing.values()), remedy)
         installation = find_installation()
+        environment = installation.environment()
         command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
-        command += [f"--model-repository={repository.resolve()}" for repository in repositories]
-        if self.profile.config_name:
-            command.append(f"--model-config-name={self.profile.config_name}")
-        command += _slot_options(self.profile.slots)
+        command += deployment_options(installation.binary, self.profile, repositories, environment)
         deadline = time.monotonic() + self._timeout_seconds
         self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
         try:
-            self._launch(command, installation.environment())
+            self._launch(command, environment)
             self._load_all(deadline, missing)
         except BaseException:
             self.stop()
@@ -248,14 +247,9 @@ class EmbeddedServer:
 
 
 _FIXED_OPTIONS = (
-    "--model-control-mode=explicit",
-    # Configs are complete; completing them anyway would cost one more process and 1.5 seconds per model.
-    "--disable-auto-complete-config",
     f"--grpc-address={_HOST}",
     f"--http-address={_HOST}",
     f"--metrics-address={_HOST}",
-    "--allow-sagemaker=false",
-    "--allow-vertex-ai=false",
     "--exit-timeout-secs=5",
 )
 # The last of the endpoints that Triton opens.
@@ -267,12 +261,6 @@ def _port_options(ports: Sequence[int], http: bool) -> list[str]:
     grpc_port, metrics_port, http_port = ports
     options = [f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}", f"--allow-http={str(http).lower()}"]
     return [*options, f"--http-port={http_port}"] if http else options
-
-
-def _slot_options(slots: Mapping[str, int]) -> list[str]:
-    """Switch Triton's rate limiter on, which models ask for these resources; without any it stays off."""
-    stated = [f"--rate-limit-resource={name}:{count}" for name, count in slots.items()]
-    return ["--rate-limit=execution_count", *stated] if stated else []
 
 
 def _free_ports(count: int) -> list[int]:

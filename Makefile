@@ -79,7 +79,7 @@ bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200
 
 lock: setup ## Resolve the dependencies again.
 	$(BIN)/uv --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header pyproject.toml requirements.in --extra server --extra gateway --extra vlm --extra export --extra dev -o requirements.lock
+		--no-header pyproject.toml requirements.in --extra server --extra gateway --extra otel --extra vlm --extra export --extra dev -o requirements.lock
 
 clean: ## Remove everything that was built or installed.
 	-test -x $(BIN)/reelscope && $(BIN)/reelscope server down

@@ -124,6 +124,7 @@ class EmbeddedServer:
         installation = find_installation()
         command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
         command += [f"--model-repository={repository.resolve()}" for repository in repositories]
+        command += _trace_options()
         if self.profile.config_name:
             command.append(f"--model-config-name={self.profile.config_name}")
         deadline = time.monotonic() + self._timeout_seconds
@@ -260,6 +261,23 @@ _FIXED_OPTIONS = (
 # The last of the endpoints that Triton opens.
 _SERVING = "Started Metrics Service"
 _PORT_TAKEN = re.compile(r"already in use|failed to start (GRPC|HTTP|Metrics)", re.IGNORECASE)
+
+
+# One in so many requests is traced that no trace asks for: none, in practice.
+_UNASKED_TRACES = 10**9
+
+
+def _trace_options() -> list[str]:
+    """Let Triton send the spans of requests that come with a `traceparent`, when there is a collector."""
+    endpoint = settings.trace_endpoint()
+    if endpoint is None:
+        return []
+    chosen = (
+        *("mode=opentelemetry", "level=TIMESTAMPS", f"rate={_UNASKED_TRACES}"),
+        *(f"opentelemetry,url={endpoint}", "opentelemetry,resource=service.name=triton"),
+        "opentelemetry,bsp_schedule_delay=1000",
+    )
+    return [f"--trace-config={option}" for option in chosen]
 
 
 def _port_options(ports: Sequence[int], http: bool) -> list[str]:

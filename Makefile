@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo acceptance test test-all lint export configs schema serve stop bench bench-vlm clean lock
+.PHONY: help setup demo acceptance test test-all lint export configs schema dashboard serve stop bench bench-vlm clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -50,6 +50,7 @@ lint: setup ## Check style and types, and that generated files are current.
 	$(BIN)/mypy
 	$(BIN)/python -m reelscope_export.configs --check
 	$(BIN)/python -m reelscope.reference --check
+	$(BIN)/python server/monitoring/dashboard.py --check
 
 export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, trained, random).
 	$(BIN)/reelscope-export --all --profile $(PROFILE) --weights $(WEIGHTS)
@@ -60,6 +61,9 @@ configs: setup ## Write every config.pbtxt from server/profiles.toml and the mod
 schema: setup ## Write the JSON Schemas of results and annotations, the page on results, the README's table of analyzers.
 	$(BIN)/python -m reelscope.reference
 	$(BIN)/reelscope schema truth > docs/truth.schema.json
+
+dashboard: setup ## Write the Grafana dashboard.
+	$(BIN)/python server/monitoring/dashboard.py
 
 serve: export ## Start the local Triton and leave it running.
 	$(BIN)/reelscope server up --profile $(PROFILE)

@@ -25,6 +25,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reelscope import tracing
+from reelscope.analyzers import ANALYZERS
+from reelscope.errors import Overloaded
 from reelscope.gateway.problems import MEDIA_TYPE, TITLES, Problem
 from reelscope.gateway.schemas import ENDED
 
@@ -101,6 +103,8 @@ class Metrics:
         )
         for state in ENDED:
             self.jobs.labels(state)
+        for analyzer in ANALYZERS:
+            self.failures.labels(analyzer.name, Overloaded.code)
         for code in TITLES:
             self.problems.labels(code)
         limit = Gauge("reelscope_jobs_queue_limit", "Jobs that may wait.", registry=self.registry)

@@ -9,7 +9,6 @@ times; never names of files, words, or messages of errors.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import threading
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -80,15 +79,16 @@ def exported(service: str) -> Iterator[None]:
     if settings.trace_endpoint() is None:
         yield
         return
-    if importlib.util.find_spec("opentelemetry.exporter.otlp") is None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
         raise UsageError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is absent", "pip install 'reelscope[otel]'"
-        )
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed ({error})",
+            "pip install 'reelscope[otel]'",
+        ) from error
     provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     _tracer = provider.get_tracer("reelscope")

@@ -92,6 +92,13 @@ def test_another_protocol_is_refused(monkeypatch):
         pass
 
 
+def test_without_the_extra_it_says_so(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(UsageError, match="not installed"), tracing.exported("x"):
+        pass
+
+
 def test_a_collector_that_hangs_keeps_nobody(monkeypatch):
     """The process goes on, at the latest after the time that it states; and what failed is named by type alone."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")

@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo acceptance commission test test-all lint export configs schema serve stop bench bench-vlm clean lock
+.PHONY: help setup demo acceptance commission test test-all lint export configs schema dashboard serve stop bench bench-vlm clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -57,6 +57,7 @@ lint: setup ## Check style and types, and that generated files are current.
 	$(BIN)/shellcheck server/make-secrets.sh
 	$(BIN)/docker-compose -f server/compose.yaml config --quiet
 	$(BIN)/docker-compose -f server/compose.yaml -f server/compose.tls.yaml config --quiet
+	$(BIN)/python server/monitoring/dashboard.py --check
 
 export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, trained, random).
 	$(BIN)/reelscope-export --all --profile $(PROFILE) --weights $(WEIGHTS)
@@ -67,6 +68,9 @@ configs: setup ## Write every config.pbtxt from server/profiles.toml and the mod
 schema: setup ## Write the JSON Schemas of results and annotations, the page on results, the README's table of analyzers.
 	$(BIN)/python -m reelscope.reference
 	$(BIN)/reelscope schema truth > docs/truth.schema.json
+
+dashboard: setup ## Write the Grafana dashboard.
+	$(BIN)/python server/monitoring/dashboard.py
 
 serve: export ## Start the local Triton and leave it running.
 	$(BIN)/reelscope server up --profile $(PROFILE)
@@ -86,7 +90,7 @@ bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200
 
 lock: setup ## Resolve the dependencies again.
 	$(BIN)/uv --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header pyproject.toml requirements.in --extra server --extra gateway --extra vlm --extra export --extra dev -o requirements.lock
+		--no-header pyproject.toml requirements.in --extra server --extra gateway --extra otel --extra vlm --extra export --extra dev -o requirements.lock
 
 clean: ## Remove everything that was built or installed.
 	-test -x $(BIN)/reelscope && $(BIN)/reelscope server down

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from reelscope import settings
+from reelscope import settings, tracing
 from reelscope.errors import UsageError
 from reelscope.terminal import errors
 
@@ -59,11 +59,12 @@ def connected(
     from reelscope import pipeline
     from reelscope.inference import InferenceClient
 
-    if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
-        yield None
-        return
-    with served(profile, url, show) as found, InferenceClient(found) as client:
-        yield client
+    with tracing.exported("reelscope"):
+        if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
+            yield None
+            return
+        with served(profile, url, show) as found, InferenceClient(found) as client, tracing.span("analyze", {}):
+            yield client
 
 
 @contextlib.contextmanager

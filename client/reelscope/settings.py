@@ -3,6 +3,7 @@
 REELSCOPE_REPOSITORY   model repository with the built models (default: the checkout's, else the user's data folder)
 REELSCOPE_STATE        logs and the record of the running embedded server (default: the user's state folder)
 REELSCOPE_API_KEYS     keys of the gateway, separated by commas (default: those of the file that it is given, or none)
+OTEL_*                 OpenTelemetry's own: where traces go (default: none are made)
 NUMBA_CACHE_DIR        what librosa's compiler keeps (default: the user's cache folder)
 """
 
@@ -251,6 +252,27 @@ def api_keys(file: Path | None) -> tuple[str, ...]:
     if any(len(key) < MIN_KEY_CHARACTERS or not key.isascii() for key in keys):
         raise UsageError(f"a key of the gateway has at least {MIN_KEY_CHARACTERS} ASCII characters")
     return keys
+
+
+def trace_endpoint() -> str | None:
+    """Address that traces are posted to, by OpenTelemetry's own variables; None when they name none, or switch it off.
+
+    Raises:
+        UsageError: they ask for another protocol than OTLP over HTTP, the one that Triton speaks.
+    """
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    address = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (base and f"{base.rstrip('/')}/v1/traces")
+    if disabled or os.environ.get("OTEL_TRACES_EXPORTER") == "none" or not address:
+        return None
+    shared = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or shared
+    if protocol != "http/protobuf":
+        raise UsageError(
+            f"traces are sent by OTLP over HTTP, and OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}",
+            "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, and the collector's HTTP port (4318)",
+        )
+    return address
 
 
 def triton_home() -> Path | None:

@@ -8,11 +8,13 @@ single piece is given up, so that it stops them no longer than its own `patience
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from reelscope.errors import DeadlineExceeded, ReelscopeError, SourceFailed
@@ -54,7 +56,9 @@ class Worker:
         self._busy_since: float | None = None
         self._done = 0
         self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
-        self._thread = threading.Thread(target=self._run, name=type(source).__name__, daemon=True)
+        # What the source asks the server belongs to the request, and the trace, of whoever made the worker.
+        run = partial(contextvars.copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name=type(source).__name__, daemon=True)
 
     @property
     def infer_seconds(self) -> float:

@@ -21,6 +21,7 @@ EXPORT = CHECKOUT / "export" / "reelscope_export"
 LAYERS = (
     {"errors"},
     {"types", "settings", "processes", "runs"},
+    {"tracing"},
     {"signals", "inference", "sampler", "sizing"},
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker", "rollout", "container"},

@@ -11,7 +11,7 @@
 """
 
 from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, running, status, up
-from reelscope.embedded.deployment import default_repositories
+from reelscope.embedded.deployment import default_repositories, expected_models
 from reelscope.embedded.server import EmbeddedServer
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ServerStatus",
     "default_repositories",
     "down",
+    "expected_models",
     "running",
     "status",
     "up",

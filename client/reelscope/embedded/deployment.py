@@ -102,6 +102,16 @@ def expected_versions(
     return expected
 
 
+def expected_models(profile: settings.Profile) -> dict[str, tuple[str, ...]]:
+    """Models and ensembles that a server of the profile must serve, with their versions; see `expected_versions`.
+
+    Raises:
+        UsageError, ServerStartFailed: see `plan`.
+    """
+    served = plan(profile, profile.models, default_repositories())
+    return {model.name: model.versions or ("",) for model in served}
+
+
 def differences(expected: dict[str, Any], loaded: dict[str, Any]) -> list[str]:
     """Say how the config that a model runs with differs from the variant on disk, in what variants may choose."""
     found = []

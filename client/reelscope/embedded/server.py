@@ -126,6 +126,7 @@ class EmbeddedServer:
         environment = installation.environment()
         command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
         command += deployment_options(installation.binary, self.profile, repositories, environment)
+        command += _trace_options()
         deadline = time.monotonic() + self._timeout_seconds
         self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
         try:
@@ -255,6 +256,23 @@ _FIXED_OPTIONS = (
 # The last of the endpoints that Triton opens.
 _SERVING = "Started Metrics Service"
 _PORT_TAKEN = re.compile(r"already in use|failed to start (GRPC|HTTP|Metrics)", re.IGNORECASE)
+
+
+# One in so many requests is traced that no trace asks for: none, in practice.
+_UNASKED_TRACES = 10**9
+
+
+def _trace_options() -> list[str]:
+    """Let Triton send the spans of requests that come with a `traceparent`, when there is a collector."""
+    endpoint = settings.trace_endpoint()
+    if endpoint is None:
+        return []
+    chosen = (
+        *("mode=opentelemetry", "level=TIMESTAMPS", f"rate={_UNASKED_TRACES}"),
+        *(f"opentelemetry,url={endpoint}", "opentelemetry,resource=service.name=triton"),
+        "opentelemetry,bsp_schedule_delay=1000",
+    )
+    return [f"--trace-config={option}" for option in chosen]
 
 
 def _port_options(ports: Sequence[int], http: bool) -> list[str]:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from reelscope import decode, pipeline, results, settings
+from reelscope import decode, pipeline, results, settings, tracing
 from reelscope.analyzers.base import Analyzer
 from reelscope.errors import ReelscopeError
 from reelscope.gateway.problems import code_of
@@ -40,7 +40,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _cancel)
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
-        _analyze(request, said)
+        with tracing.exported("reelscope-job"), tracing.span("analyze", {}, parent=request["trace"]):
+            _analyze(request, said)
         _say(said, kind="done")
     except ReelscopeError as error:
         _say(said, kind="problem", code=code_of(error), detail=str(error))
@@ -52,6 +53,7 @@ def main() -> None:
 
 
 def _analyze(request: dict[str, Any], said: TextIO) -> None:
+    tracing.request_id.set(request["request_id"])
     profile = settings.profile(request["profile"], biometrics=None if request["biometrics"] else False)
     analyzers = pipeline.select(request["only"])
     clip, longest = Path(request["clip"]), request["max_seconds"]

@@ -49,7 +49,7 @@ def create_app(
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{configuration.folder}: the jobs cannot be kept there ({error.strerror})") from error
-    metrics = Metrics()
+    metrics = Metrics(configuration.queue_length)
     jobs = Jobs(configuration, runner or ProcessRunner(configuration.scratch), metrics)
     watch = Watch(configuration)
 

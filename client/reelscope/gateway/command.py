@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from reelscope import settings
+from reelscope import settings, tracing
 from reelscope.errors import UsageError
 from reelscope.gateway.configuration import LOOPBACK, Configuration
 from reelscope.job import BiometricsOption, LongestOption, ProfileOption, UrlOption, served
@@ -66,6 +66,7 @@ def serve(
         listening = stack.enter_context(_listening(host, port))
         if host not in LOOPBACK and not keys:
             errors.print("anybody who reaches this machine can use the gateway: set --api-keys", style="bold yellow")
+        stack.enter_context(tracing.exported("reelscope-gateway"))
         with progress() as show:
             found = stack.enter_context(served(chosen, server_address, show))
         configuration = Configuration(

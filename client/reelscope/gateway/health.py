@@ -16,6 +16,7 @@ from typing import Any
 from reelscope import __version__
 from reelscope.analyzers import ANALYZERS
 from reelscope.analyzers.base import Analyzer
+from reelscope.embedded import expected_models
 from reelscope.errors import ReelscopeError
 from reelscope.gateway.configuration import Configuration
 from reelscope.gateway.observability import logger, where
@@ -42,6 +43,8 @@ class _Seen:
     """When it was looked at, on the monotonic clock."""
     models: dict[str, ModelState] = field(default_factory=dict)
     """What each is and who it says it is."""
+    expected: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Versions that must serve, by model; "" is any."""
     described: tuple[IndexRow, ...] = ()
     """The index that `models` was made from."""
     asked_at: float = float("-inf")
@@ -93,6 +96,11 @@ class Watch:
         if not index or (index == seen.described and not is_due):
             return
         seen.asked_at = time.monotonic()
+        try:
+            seen.expected = await asyncio.to_thread(expected_models, self._configuration.profile)
+        except ReelscopeError as error:  # a repository that is being written, or is not here
+            seen.expected = {}
+            logger.error("expected models are unknown", extra={"error": where(error)})
         with contextlib.suppress(ReelscopeError):  # the other look says what is wrong
             models = await asyncio.to_thread(overview, client)
             if seen.index:
@@ -114,6 +122,16 @@ class Watch:
     def ready(self) -> dict[str, bool]:
         """Whether each analyzer would find something now."""
         return {name: not self._wanting(needs) for name, (needs, _) in self._needs.items()}
+
+    def models(self) -> dict[tuple[str, str], bool]:
+        """Whether each version that is expected serves now; "any" where the repository here does not say which.
+
+        What else the server's index holds does not count: Triton never forgets a version that it unloaded.
+        """
+        serving = {(row.name, row.version) for row in self._seen.index if row.state == "READY" and self.is_live}
+        serving |= {(name, "") for name, _ in serving}
+        pairs = [(name, version) for name, versions in self._seen.expected.items() for version in versions]
+        return {(name, version or "any"): (name, version) in serving for name, version in pairs}
 
     def health(self, queued: int, running: int) -> dict[str, Any]:
         """What is known, as `schemas.Health` writes it."""

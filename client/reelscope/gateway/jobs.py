@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gzip
 import math
 import secrets
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from reelscope import tracing
 from reelscope.gateway.configuration import Configuration
 from reelscope.gateway.observability import Metrics, logger
 from reelscope.gateway.problems import Problem
@@ -39,6 +41,8 @@ class _Live:
     work: asyncio.Task[None] | None = None
     why: str = "interrupted"
     """What the job ends with when its work is cancelled: interrupted, client_disconnected or job_erased."""
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    """Of the request that it came with: its id in the log, and its trace. A restart forgets them."""
 
     def tell(self) -> None:
         """Wake up whoever waits for a change."""
@@ -118,6 +122,7 @@ class Jobs:
         waiting = self.queued + self._receiving
         if waiting >= self._configuration.queue_length:
             seconds = math.ceil(self._seconds * waiting / self._configuration.parallel_jobs)
+            self._metrics.refused.inc()
             retry = {"Retry-After": str(min(max(seconds, 1), 3600))}
             raise Problem("queue_full", f"{waiting} jobs are waiting; about {seconds} s until they are done", retry)
         self._receiving += 1
@@ -214,7 +219,7 @@ class Jobs:
         while True:
             live = self._live.get(await self._queue.get())
             if live is not None:
-                live.work = asyncio.create_task(self._run(live))
+                live.work = asyncio.create_task(self._run(live), context=live.context)
                 await asyncio.wait([live.work])
 
     async def _run(self, live: _Live) -> None:
@@ -222,8 +227,11 @@ class Jobs:
         try:
             job.state, job.started = "running", time.time()
             await asyncio.to_thread(self.store.update, job)
+            self._metrics.wait_seconds.observe(job.started - job.created)
             await self._tell_state(live)
-            results = await self._runner(self._analysis(job), lambda kind, body: self._heard(live, kind, body))
+            with tracing.span("job", {"reelscope.job": job.id}) as span:
+                analysis = self._analysis(job, span.headers)
+                results = await self._runner(analysis, lambda kind, body: self._heard(live, kind, body))
             await self._end(job, None, results)
         except Problem as problem:
             await self._end(job, problem)
@@ -238,7 +246,7 @@ class Jobs:
             self._metrics.job_seconds.observe(seconds)
             self._leave(live)
 
-    def _analysis(self, job: JobRecord) -> Analysis:
+    def _analysis(self, job: JobRecord, trace: dict[str, str]) -> Analysis:
         limits, options = self._configuration, job.options
         return Analysis(
             clip=str(job.clip),
@@ -249,6 +257,8 @@ class Jobs:
             budget_seconds=options["timeout_s"] or limits.budget_seconds,
             max_seconds=options["max_duration_s"] or limits.max_seconds,
             url=limits.url,
+            request_id=tracing.request_id.get() or job.id,
+            trace=trace,
         )
 
     async def _heard(self, live: _Live, kind: str, body: dict[str, Any]) -> None:
@@ -256,13 +266,20 @@ class Jobs:
         if kind == "progress":
             live.stages[body["stage"]] = body["share"]
         else:
-            self._metrics.analyzers.labels(body["name"], body["status"]).inc()
-            if body["status"] == "failed":
-                self._metrics.failures.labels(body["name"], body["reason"]).inc()
+            self._note(live.job, body)
             await asyncio.to_thread(
                 self.store.add_event, live.job.id, kind, body, subject=body["name"], status=body["status"]
             )
         live.tell()
+
+    def _note(self, job: JobRecord, outcome: dict[str, Any]) -> None:
+        """Count an analyzer's result, and log it."""
+        name, status, reason = outcome["name"], outcome["status"], outcome["reason"]
+        self._metrics.analyzers.labels(name, status).inc()
+        if status == "failed":
+            self._metrics.failures.labels(name, reason).inc()
+        facts = {"job": job.id, "analyzer": name, "status": status, "duration_ms": outcome["wall_ms"]}
+        logger.info("analyzer ended", extra=facts | ({"reason": reason} if reason else {}))
 
     async def _end(self, job: JobRecord, problem: Problem | None, results: bytes | None = None) -> None:
         job.ended = time.time()
@@ -272,6 +289,8 @@ class Jobs:
         await asyncio.to_thread(self.store.update, job, packed)
         await asyncio.to_thread(self.store.add_event, job.id, "job", await self.shown(job))
         self._metrics.jobs.labels(job.state).inc()
+        if problem:
+            self._metrics.problems.labels(problem.code).inc()
         code = {"code": problem.code} if problem else {}
         logger.info("job ended", extra={"job": job.id, "state": job.state} | code)
 

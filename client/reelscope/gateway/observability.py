@@ -6,6 +6,7 @@ asked for, messages of errors, or anything from a clip.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -13,7 +14,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +24,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reelscope.gateway.problems import MEDIA_TYPE, Problem
+from reelscope import tracing
+from reelscope.analyzers import ANALYZERS
+from reelscope.errors import Overloaded
+from reelscope.gateway.problems import MEDIA_TYPE, TITLES, Problem
+from reelscope.gateway.schemas import ENDED
 
 logger = logging.getLogger("reelscope.gateway")
-_request_id: ContextVar[str] = ContextVar("request_id", default="")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {
@@ -51,7 +55,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        if request_id := _request_id.get():
+        if request_id := tracing.request_id.get():
             said["request"] = request_id
         said |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info and record.exc_info[1]:
@@ -69,8 +73,8 @@ def where(error: BaseException) -> str:
 class Metrics:
     """Prometheus metrics of one gateway."""
 
-    def __init__(self) -> None:
-        """Begin to count."""
+    def __init__(self, queue_length: int) -> None:
+        """Begin to count: what has few values from 0, so that the first failure is an increase, too."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = Counter(
@@ -84,6 +88,13 @@ class Metrics:
         self.job_seconds = Histogram(
             "reelscope_job_seconds", "Time of a job without its wait.", buckets=_JOB_SECONDS, registry=self.registry
         )
+        self.wait_seconds = Histogram(
+            "reelscope_job_wait_seconds", "Time that a job waited.", buckets=_JOB_SECONDS, registry=self.registry
+        )
+        self.problems = Counter(
+            "reelscope_job_problems", "Jobs that ended without results, by code.", ("code",), registry=self.registry
+        )
+        self.refused = Counter("reelscope_jobs_refused", "Jobs refused by a full queue.", registry=self.registry)
         self.analyzers = Counter(
             "reelscope_analyzer_results", "Results of analyzers.", ("analyzer", "status"), registry=self.registry
         )
@@ -93,18 +104,43 @@ class Metrics:
             ("analyzer", "reason"),
             registry=self.registry,
         )
+        for state in ENDED:
+            self.jobs.labels(state)
+        for analyzer in ANALYZERS:
+            self.failures.labels(analyzer.name, Overloaded.code)
+        for code in TITLES:
+            self.problems.labels(code)
+        limit = Gauge("reelscope_jobs_queue_limit", "Jobs that may wait.", registry=self.registry)
+        limit.set(queue_length)
         self._queued = Gauge("reelscope_jobs_queued", "Jobs that wait.", registry=self.registry)
         self._running = Gauge("reelscope_jobs_running", "Jobs at work.", registry=self.registry)
         self._server_up = Gauge("reelscope_server_up", "1 when a Triton server answers.", registry=self.registry)
+        self._models = Gauge(
+            "reelscope_model_ready",
+            "1 when an expected version of a model answers requests.",
+            ("model", "version"),
+            registry=self.registry,
+        )
         self._ready = Gauge("reelscope_analyzer_ready", "1 when it is ready.", ("analyzer",), registry=self.registry)
 
-    def text(self, *, queued: int, running: int, is_live: bool, ready: Mapping[str, bool]) -> bytes:
+    def text(
+        self,
+        *,
+        queued: int,
+        running: int,
+        is_live: bool,
+        ready: Mapping[str, bool],
+        models: Mapping[tuple[str, str], bool],
+    ) -> bytes:
         """Everything in Prometheus' text format, with what is measured at this moment."""
         self._queued.set(queued)
         self._running.set(running)
         self._server_up.set(is_live)
         for name, is_ready in ready.items():
             self._ready.labels(name).set(is_ready)
+        self._models.clear()  # versions that are expected no more
+        for labels, is_ready in models.items():
+            self._models.labels(*labels).set(is_ready)
         return generate_latest(self.registry)
 
 
@@ -129,7 +165,7 @@ class Frame:
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
         request_id = asked if _SAFE_ID.fullmatch(asked) else secrets.token_hex(8)
-        token, began, status, received = _request_id.set(request_id), time.monotonic(), 0, 0
+        token, began, status, received = tracing.request_id.set(request_id), time.monotonic(), 0, 0
 
         async def receive_framed() -> Message:
             nonlocal received
@@ -146,23 +182,31 @@ class Frame:
                     MutableHeaders(scope=message).setdefault(name, value)
             await send(message)
 
-        try:
-            self._refuse_strangers(scope["method"], headers)
-            length = headers.get("content-length", "")
-            self._refuse_large(int(length) if length.isdecimal() else 0)
-            await self._app(scope, receive_framed, send_framed)
-        except Problem as problem:
-            await problem_response(problem)(scope, receive, send_framed)
-        except ClientDisconnect:
-            pass  # nobody is left to be answered
-        except Exception as error:
-            logger.error("request failed", extra={"error": where(error)})
-            if not status:
-                answer = problem_response(Problem("internal_error", f"the log tells more: request {request_id}"))
-                await answer(scope, receive, send_framed)
-        finally:
-            self._note(scope, status, time.monotonic() - began)
-            _request_id.reset(token)
+        with self._traced(scope["method"], headers, request_id) as span:
+            try:
+                self._refuse_strangers(scope["method"], headers)
+                length = headers.get("content-length", "")
+                self._refuse_large(int(length) if length.isdecimal() else 0)
+                await self._app(scope, receive_framed, send_framed)
+            except Problem as problem:
+                await problem_response(problem)(scope, receive, send_framed)
+            except ClientDisconnect:
+                pass  # nobody is left to be answered
+            except Exception as error:
+                logger.error("request failed", extra={"error": where(error)})
+                if not status:
+                    answer = problem_response(Problem("internal_error", f"the log tells more: request {request_id}"))
+                    await answer(scope, receive, send_framed)
+            finally:
+                self._note(scope, status, time.monotonic() - began, span)
+                tracing.request_id.reset(token)
+
+    @staticmethod
+    def _traced(method: str, headers: Headers, request_id: str) -> AbstractContextManager[tracing.Span]:
+        """A span around the request; what only looks, probes and pages above all, would bury the others."""
+        if method in ("GET", "HEAD", "OPTIONS"):
+            return contextlib.nullcontext(tracing.Span())
+        return tracing.span("request", {"reelscope.request_id": request_id}, "SERVER", headers)
 
     def _refuse_strangers(self, method: str, headers: Headers) -> None:
         host = re.sub(r":\d*$", "", headers.get("host", "")).strip("[]").lower()
@@ -176,7 +220,7 @@ class Frame:
         if length > self._max_body_bytes:
             raise Problem("upload_too_large", f"a request has at most {self._max_body_bytes} bytes")
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, status: int, seconds: float, span: tracing.Span) -> None:
         route = getattr(scope.get("route"), "path", "") or "other"
         # Whoever invents methods must not invent time series.
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE", "OPTIONS") else "other"
@@ -184,6 +228,8 @@ class Frame:
         self._metrics.request_seconds.labels(route).observe(seconds)
         facts = {"method": method, "route": route, "status": status, "duration_ms": round(1000 * seconds, 1)}
         logger.info("request", extra=facts)
+        said = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+        span.rename(f"{method} {route}", said)
 
 
 def problem_response(problem: Problem) -> Response:

@@ -88,7 +88,9 @@ async def health(here: Here) -> Response:
 async def metrics(here: Here) -> Response:
     """Metrics in Prometheus' text format."""
     jobs, watch = here.jobs, here.watch
-    text = here.metrics.text(queued=jobs.queued, running=jobs.running, is_live=watch.is_live, ready=watch.ready())
+    text = here.metrics.text(
+        queued=jobs.queued, running=jobs.running, is_live=watch.is_live, ready=watch.ready(), models=watch.models()
+    )
     return Response(text, media_type=description.METRICS_TYPE)
 
 

@@ -42,6 +42,10 @@ class Analysis:
     budget_seconds: float
     max_seconds: float
     url: str
+    request_id: str
+    """Of the request that the job came with, for Triton's log and traces."""
+    trace: dict[str, str]
+    """Headers of the span that the analysis is part of; empty without tracing."""
 
 
 Report = Callable[[str, dict[str, Any]], Awaitable[None]]

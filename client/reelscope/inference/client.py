@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from reelscope import tracing
 from reelscope.errors import DeadlineExceeded, ModelUnavailable, ServerUnreachable
 from reelscope.inference.connection import CONTROL_SECONDS, connect
 from reelscope.inference.memory import SharedBuffer, WindowMemory
@@ -23,8 +24,9 @@ from reelscope.types import FrameBuffer, ModelProvenance
 class PendingAnswer:
     """One inference call under way."""
 
-    def __init__(self, model: str, timeout_seconds: float) -> None:
-        """Wait for nothing yet; `InferenceClient.submit` creates these."""
+    def __init__(self, model: str, timeout_seconds: float, span: tracing.Span) -> None:
+        """Wait for nothing yet; `InferenceClient.submit` creates these. `span` ends with the answer."""
+        self._span = span
         self._model, self._timeout_seconds = model, timeout_seconds
         self._answered = threading.Event()
         self._result: Any = None
@@ -55,6 +57,7 @@ class PendingAnswer:
 
     def _on_answer(self, result: Any, error: InferenceServerException | None) -> None:
         self._result, self._error = result, error
+        self._span.end(error and (error.status() or "UNKNOWN").removeprefix("StatusCode."))
         self._answered.set()
 
 
@@ -138,13 +141,16 @@ class InferenceClient:
     def _ask(
         self, model: str, tensors: list[InferInput], outputs: Sequence[str], timeout_seconds: float
     ) -> PendingAnswer:
-        pending = PendingAnswer(model, timeout_seconds)
+        span = tracing.begin(f"infer {model}", {"triton.model_name": model}, "CLIENT")
+        pending = PendingAnswer(model, timeout_seconds, span)
         pending._call = self._client.async_infer(
             model,
             tensors,
             callback=pending._on_answer,
             outputs=[InferRequestedOutput(name) for name in outputs],
             client_timeout=timeout_seconds,
+            request_id=tracing.request_id.get(),
+            headers=span.headers,
         )
         return pending
 

@@ -10,7 +10,7 @@ from gateways import configured
 
 from reelscope import settings
 from reelscope.analyzers import ANALYZERS
-from reelscope.errors import ServerUnreachable
+from reelscope.errors import ServerUnreachable, UsageError
 from reelscope.gateway import health as health_module
 from reelscope.gateway.health import STALE_SECONDS, Watch
 from reelscope.inference import IndexRow
@@ -158,3 +158,32 @@ def test_the_watch_outlives_what_it_did_not_expect(watch, server, monkeypatch):
 
     asyncio.run(asyncio.wait_for(run(), 5))
     assert len(calls) >= 2
+
+
+def test_models_that_are_expected_and_no_others(watch, server, monkeypatch):
+    """A version that the server only remembers is no fault; one that it should serve and never loaded is."""
+    expected = {"poses": ("1",), "pose_yolov8": ("1", "2"), "never_loaded": ("1",), "whichever": ("",)}
+    monkeypatch.setattr(health_module, "expected_models", lambda profile: expected)
+    server.rows["old"] = IndexRow("pose_yolov8", "0", "UNAVAILABLE", "unloaded")
+    server.rows["new"] = IndexRow("whichever", "7", "READY", "")
+    server.rows["poses"] = IndexRow("poses", "1", "UNAVAILABLE", "unloaded")
+    look(watch, server)
+    assert watch.models() == {
+        ("poses", "1"): False,
+        ("pose_yolov8", "1"): True,
+        ("pose_yolov8", "2"): False,
+        ("never_loaded", "1"): False,
+        ("whichever", "any"): True,
+    }
+    server.is_gone = True
+    look(watch, server)
+    assert not any(watch.models().values())
+
+
+def test_a_repository_that_cannot_be_read_leaves_the_rest(watch, server, monkeypatch):
+    def unreadable(profile):
+        raise UsageError("no such model")
+
+    monkeypatch.setattr(health_module, "expected_models", unreadable)
+    assert look(watch, server)["status"] == "ok"
+    assert watch.models() == {}

@@ -39,6 +39,8 @@ def analysis(clip, **changes):
         "budget_seconds": 60.0,
         "max_seconds": 60.0,
         "url": NOWHERE,
+        "request_id": "asked",
+        "trace": {},
     }
     return Analysis(**values | changes)
 

@@ -12,7 +12,7 @@ import tempfile
 
 import gateways
 import pytest
-from gateways import ROUTES, Conducted, configured, gateway, started, until
+from gateways import OUTCOME, ROUTES, Conducted, configured, gateway, started, until
 from starlette.testclient import TestClient
 
 from places import CHECKOUT
@@ -411,8 +411,38 @@ def test_metrics_count(client):
         'reelscope_analyzer_ready{analyzer="cut_analysis"} 1.0',
         'reelscope_analyzer_ready{analyzer="body_pose"} 0.0',
         "reelscope_jobs_queued 0.0",
+        "reelscope_jobs_queue_limit 32.0",
+        "reelscope_jobs_refused_total 0.0",
+        "reelscope_job_wait_seconds_count 1.0",
+        'reelscope_job_problems_total{code="job_crashed"} 0.0',
+        'reelscope_analyzer_failures_total{analyzer="cut_analysis",reason="overloaded"} 0.0',
     ):
         assert line in text.splitlines(), line
+
+
+def test_failures_are_counted_by_reason(tmp_path, root):
+    outcome = {**OUTCOME, "status": "failed", "reason": "overloaded"}
+
+    async def runner(analysis, report):
+        await report("analyzer", outcome)
+        raise Problem("job_crashed", "the process ended")
+
+    with gateway(tmp_path, runner) as client:
+        client.post("/analyze", json={"video_path": "a.mp4"})
+        text = client.get("/metrics").text
+    for line in (
+        'reelscope_job_problems_total{code="job_crashed"} 1.0',
+        'reelscope_analyzer_failures_total{analyzer="cut_analysis",reason="overloaded"} 1.0',
+    ):
+        assert line in text.splitlines(), line
+
+
+def test_the_id_of_the_request_goes_with_the_job(client, runner):
+    """Or, where a job has none any more, its own."""
+    client.post("/analyze", json={"video_path": "a.mp4"}, headers={"X-Request-ID": "mine"})
+    answer = client.post("/analyze", json={"video_path": "a.mp4"}, headers={"X-Request-ID": "not an id"})
+    assert [asked.request_id for asked in runner.asked] == ["mine", answer.headers["X-Request-ID"]]
+    assert [asked.trace for asked in runner.asked] == [{}, {}]
 
 
 def test_the_table_of_errors_is_whole():

@@ -29,7 +29,10 @@ BiometricsOption = Annotated[
 ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
 UrlOption = Annotated[
     str | None,
-    typer.Option(help="HOST:PORT of a Triton server (gRPC); default: the local one, or one for this job."),
+    typer.Option(
+        help="HOST:PORT of a Triton server (gRPC), grpcs://HOST:PORT with TLS; "
+        "default: the local one, or one for this job."
+    ),
 ]
 LongestOption = Annotated[float, typer.Option(min=1, help="Longest clip that is accepted, in seconds.")]
 

@@ -58,6 +58,7 @@ class EmbeddedServer:
         models: Sequence[str] | None = None,
         repositories: Sequence[Path] | None = None,
         http: bool = False,
+        options: Sequence[str] = (),
         log_folder: Path | None = None,
         on_progress: Progress | None = None,
         timeout_seconds: float = 300.0,
@@ -69,6 +70,7 @@ class EmbeddedServer:
             models: names of the models; ensembles whose steps are all among them are served with them.
             repositories: Triton model repositories; by default the deployment's models and ensembles.
             http: serve KServe's HTTP too, on loopback.
+            options: further options of tritonserver.
             log_folder: where logs go; by default `logs` in the state folder.
             on_progress: told about every model.
             timeout_seconds: time until everything must be ready.
@@ -82,6 +84,7 @@ class EmbeddedServer:
         self._model_names = tuple(profile.models if models is None else models)
         self._repositories = None if repositories is None else tuple(repositories)
         self._http = http
+        self._options = tuple(options)
         self._log_folder = log_folder
         self._on_progress = on_progress or (lambda model, state: None)
         self._timeout_seconds = timeout_seconds
@@ -124,6 +127,7 @@ class EmbeddedServer:
         installation = find_installation()
         command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
         command += [f"--model-repository={repository.resolve()}" for repository in repositories]
+        command += [*self._options, *_restrictions(settings.access().admin_key)]
         if self.profile.config_name:
             command.append(f"--model-config-name={self.profile.config_name}")
         deadline = time.monotonic() + self._timeout_seconds
@@ -165,7 +169,7 @@ class EmbeddedServer:
                 break
             if attempt + 1 == _PORT_ATTEMPTS or not _PORT_TAKEN.search(self.log_path.read_text(errors="replace")):
                 raise ServerStartFailed(self._with_log("Triton did not start"))
-        self.grpc_url = f"{_HOST}:{ports[0]}"
+        self.grpc_url = f"{'grpcs://' if _TLS_OPTIONS & {*self._options} else ''}{_HOST}:{ports[0]}"
         self.metrics_url = f"http://{_HOST}:{ports[1]}/metrics"
         self.http_url = f"{_HOST}:{ports[2]}" if self._http else ""
 
@@ -260,6 +264,17 @@ _FIXED_OPTIONS = (
 # The last of the endpoints that Triton opens.
 _SERVING = "Started Metrics Service"
 _PORT_TAKEN = re.compile(r"already in use|failed to start (GRPC|HTTP|Metrics)", re.IGNORECASE)
+
+
+_TLS_OPTIONS = {"--grpc-use-ssl=true", "--grpc-use-ssl-mutual=true"}
+_RESTRICTED = "model-repository,model-config,shared-memory,trace,logging,statistics"
+"""What only the administrator may ask for, by Triton's names; inference, metadata and health are for everybody."""
+
+
+def _restrictions(admin_key: str) -> list[str]:
+    """Options that restrict what changes the server or tells of it; Triton takes the key in no other way."""
+    ways = ("--grpc-restricted-protocol", "--http-restricted-api") if admin_key else ()
+    return [f"{way}={_RESTRICTED}:admin-key={admin_key}" for way in ways]
 
 
 def _port_options(ports: Sequence[int], http: bool) -> list[str]:

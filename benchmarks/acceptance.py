@@ -33,7 +33,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
-
 from tritonclient.utils import InferenceServerException
 
 from benchmarks import DEMO, machine, record

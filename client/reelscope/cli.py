@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -321,6 +322,14 @@ def server_status() -> None:
     for model, ready in status.models.items():
         table.add_row(model, "yes" if ready else Text("no", "red"))
     console.print(table)
+    if said := status.supervision:
+        console.print(
+            f"supervisor: {said.state}, tritonserver is process {said.server_pid}; log {status.record.log_path}"
+        )
+        for event in said.events:
+            moment = datetime.fromtimestamp(event.at).astimezone().isoformat(sep=" ", timespec="seconds")
+            ended = "given up" if event.seconds is None else f"served again after {event.seconds:.1f} s"
+            console.print(f"  {moment}  {event.what}: {ended}", soft_wrap=True)
     print_failed({model: why for model, why in status.record.failed.items() if not status.models.get(model)})
     if not status.is_ready:
         raise typer.Exit(NO_SERVER)

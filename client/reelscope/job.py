@@ -70,8 +70,13 @@ def connected(
 
 
 @contextlib.contextmanager
-def served(profile: settings.Profile, url: str | None, show: Callable[[str, float], None]) -> Iterator[str]:
-    """Address of a server: `url`, else that of the running local server, else that of one started for the block."""
+def served(
+    profile: settings.Profile, url: str | None, show: Callable[[str, float], None], *, recovers: bool = False
+) -> Iterator[str]:
+    """Address of a server: `url`, else that of the running local server, else that of one started for the block.
+
+    The one that is started is started again when it dies, if `recovers`.
+    """
     from reelscope import embedded
 
     running = embedded.running() if url is None else None
@@ -81,7 +86,7 @@ def served(profile: settings.Profile, url: str | None, show: Callable[[str, floa
         return
     if mismatch:
         errors.print(f"the running server is one {mismatch}: starting another", soft_wrap=True)
-    with embedded.EmbeddedServer(profile, on_progress=model_lines(show)) as started:
+    with embedded.EmbeddedServer(profile, recovers=recovers, on_progress=model_lines(show)) as started:
         print_failed({name: str(error) for name, error in started.failed.items()})
         try:
             yield started.grpc_url

@@ -7,6 +7,7 @@
     supervisor     the process that keeps tritonserver and cleans up after it
     server         start, load model by model, stop
     daemon         the server that outlives a command
+    reload         a model whose process died, loaded again
 """
 
 from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, running, status, up

@@ -50,7 +50,7 @@ class ServerRecord:
     supervisor_start_ticks: int
     """Its start in clock ticks since boot: a recycled pid has another."""
     server_pid: int
-    """Process id of tritonserver."""
+    """Process id of the first tritonserver; one that was started again has another: see `Supervision`."""
 
     @property
     def supervisor(self) -> ProcessIdentity:
@@ -74,6 +74,30 @@ class ServerRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """What the supervisor says of a server."""
+
+    state: str
+    """serving, recovering, restarting, or given up."""
+    server_pid: int
+    """Process id of tritonserver."""
+    events: tuple[Recovery, ...]
+    """What happened to it, the last of it last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """A server that was started again, or a model that was loaded again."""
+
+    at: float
+    """When it was done, in seconds since 1970."""
+    what: str
+    """What had happened."""
+    seconds: float | None
+    """From when it was seen until all served again; None when it was given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStatus:
     """A recorded server, asked over gRPC."""
 
@@ -82,6 +106,8 @@ class ServerStatus:
     """Whether it answers."""
     models: dict[str, bool]
     """Model or ensemble -> whether every expected version answers requests."""
+    supervision: Supervision | None
+    """What the supervisor says of it; None when that cannot be read."""
 
     @property
     def is_ready(self) -> bool:
@@ -104,7 +130,7 @@ def up(profile: settings.Profile, http: bool = False, on_progress: Progress | No
             if mismatch := record.lacks(profile, http) or unwanted:
                 raise UsageError(f"a server {mismatch} runs already; end it first: reelscope server down")
             return record
-        server = EmbeddedServer(profile, http=http, on_progress=on_progress)
+        server = EmbeddedServer(profile, http=http, recovers=True, on_progress=on_progress)
         server.start()
         try:
             record = ServerRecord(
@@ -141,7 +167,9 @@ def down() -> bool:
             os.kill(record.supervisor_pid, signal.SIGTERM)
         if not _ended(record.supervisor, 2 * supervisor.GRACE_SECONDS + 2):
             # The kernel kills tritonserver with its supervisor; the group holds the stubs.
-            for kill, pid in ((os.kill, record.supervisor_pid), (os.killpg, record.server_pid)):
+            said = supervision(record)
+            server_pid = said.server_pid if said else record.server_pid
+            for kill, pid in ((os.kill, record.supervisor_pid), (os.killpg, server_pid)):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     kill(pid, signal.SIGKILL)
             _ended(record.supervisor, supervisor.GRACE_SECONDS)
@@ -182,7 +210,17 @@ def status() -> ServerStatus | None:
         with contextlib.suppress(ServerUnreachable):
             for name, versions in expected.items() if is_live else ():
                 models[name] = all(client.is_model_ready(name, version) for version in versions)
-    return ServerStatus(record=record, is_live=is_live, models=models)
+    return ServerStatus(record=record, is_live=is_live, models=models, supervision=supervision(record))
+
+
+def supervision(record: ServerRecord) -> Supervision | None:
+    """What the supervisor of a server says of it; None when that cannot be read."""
+    try:
+        said = json.loads(Path(record.log_path).with_suffix(".json").read_text(encoding="utf-8"))
+        events = tuple(Recovery(**event) for event in said.pop("events"))
+        return Supervision(**said, events=events)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _repository() -> str:

@@ -59,6 +59,7 @@ class EmbeddedServer:
         repositories: Sequence[Path] | None = None,
         http: bool = False,
         options: Sequence[str] = (),
+        recovers: bool = False,
         log_folder: Path | None = None,
         on_progress: Progress | None = None,
         timeout_seconds: float = 300.0,
@@ -71,6 +72,7 @@ class EmbeddedServer:
             repositories: Triton model repositories; by default the deployment's models and ensembles.
             http: serve KServe's HTTP too, on loopback.
             options: further options of tritonserver.
+            recovers: start it again when it dies, and a model whose process dies: see `supervisor`.
             log_folder: where logs go; by default `logs` in the state folder.
             on_progress: told about every model.
             timeout_seconds: time until everything must be ready.
@@ -85,6 +87,7 @@ class EmbeddedServer:
         self._repositories = None if repositories is None else tuple(repositories)
         self._http = http
         self._options = tuple(options)
+        self._recovers = recovers
         self._log_folder = log_folder
         self._on_progress = on_progress or (lambda model, state: None)
         self._timeout_seconds = timeout_seconds
@@ -138,6 +141,13 @@ class EmbeddedServer:
         except BaseException:
             self.stop()
             raise
+        if self._recovers:
+            os.kill(self.supervisor.pid, supervisor.KEEP_SIGNAL)
+
+    @property
+    def state_path(self) -> Path:
+        """What the supervisor says of the server, in JSON; beside the log."""
+        return self.log_path.with_suffix(".json")
 
     def stop(self) -> None:
         """End the server and everything it left behind; does nothing when it is not running."""
@@ -164,18 +174,23 @@ class EmbeddedServer:
     def _launch(self, command: list[str], environment: dict[str, str]) -> None:
         for attempt in range(_PORT_ATTEMPTS):
             ports = _free_ports(3)
-            self._spawn([*command, *_port_options(ports, self._http)], environment)
+            self._spawn([*command, *_port_options(ports, self._http)], environment, ports[0])
             if self._wait_until_serving():
                 break
             if attempt + 1 == _PORT_ATTEMPTS or not _PORT_TAKEN.search(self.log_path.read_text(errors="replace")):
                 raise ServerStartFailed(self._with_log("Triton did not start"))
-        self.grpc_url = f"{'grpcs://' if _TLS_OPTIONS & {*self._options} else ''}{_HOST}:{ports[0]}"
+        self.grpc_url = self._url(ports[0])
         self.metrics_url = f"http://{_HOST}:{ports[1]}/metrics"
         self.http_url = f"{_HOST}:{ports[2]}" if self._http else ""
 
-    def _spawn(self, command: list[str], environment: dict[str, str]) -> None:
+    def _url(self, port: int) -> str:
+        return f"{'grpcs://' if _TLS_OPTIONS & {*self._options} else ''}{_HOST}:{port}"
+
+    def _spawn(self, command: list[str], environment: dict[str, str], port: int) -> None:
         self.stop()
-        script = [sys.executable, "-I", "-S", supervisor.__file__, str(os.getpid())]
+        script = [sys.executable, "-I", "-S", supervisor.__file__, f"--owner={os.getpid()}", f"--port={port}"]
+        script += [f"--url={self._url(port)}", f"--state={self.state_path}"]
+        script += [*(f"--load={model.name}" for model in self.models), "--"]
         with self.log_path.open("ab") as log:
             self._supervisor = subprocess.Popen(
                 [*script, *command],
@@ -297,7 +312,8 @@ def _free_ports(count: int) -> list[int]:
 def _new_log(folder: Path, profile_name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("tritonserver-*.log"), key=lambda path: path.stat().st_mtime)[: -(_KEPT_LOGS - 1)]:
-        old.unlink(missing_ok=True)
+        for file in (old, old.with_suffix(".json")):
+            file.unlink(missing_ok=True)
     moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for number in range(1000):
         path = folder / f"tritonserver-{moment}-{profile_name}-{os.getpid()}-{number}.log"

@@ -67,7 +67,7 @@ def serve(
         if host not in LOOPBACK and not keys:
             errors.print("anybody who reaches this machine can use the gateway: set --api-keys", style="bold yellow")
         with progress() as show:
-            found = stack.enter_context(served(chosen, server_address, show))
+            found = stack.enter_context(served(chosen, server_address, show, recovers=True))
         configuration = Configuration(
             folder=folder,
             profile=chosen,

@@ -32,8 +32,8 @@ def translate(error: InferenceServerException | grpc.RpcError, model: str | None
         model: name of the model called, None for calls about the whole server.
 
     Returns:
-        ServerUnreachable when nobody answers, AccessDenied when the call is restricted; else, for a call to a model, ModelUnavailable, Overloaded,
-        DeadlineExceeded, InvalidRequest or InferenceError.
+        ServerUnreachable when nobody answers, AccessDenied when the call is restricted; else, for a call to a model,
+        ModelUnavailable, Overloaded, DeadlineExceeded, InvalidRequest or InferenceError.
     """
     if isinstance(error, InferenceServerException):
         status, text = (error.status() or "").removeprefix("StatusCode."), error.message() or ""

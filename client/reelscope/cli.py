@@ -298,6 +298,22 @@ def server_up(
     )
 
 
+@server.command("restart")
+def server_restart(
+    patience: Annotated[float, typer.Option(min=0, help="Longest wait for analyses under way, in seconds.")] = 900.0,
+) -> None:
+    """Restart the local Triton at the same address, when no analysis of this machine is under way.
+
+    Those that begin meanwhile wait until it serves again. Exit codes: 1 analyses still run, nothing was restarted;
+    5 it does not run, or did not come back.
+    """
+    with reported():
+        from reelscope import embedded
+
+        event = embedded.restart(patience).events[-1]
+    console.print(f"serves again after {event.seconds:.1f} s")
+
+
 @server.command("down")
 def server_down() -> None:
     """Stop the local Triton."""

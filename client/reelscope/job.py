@@ -59,13 +59,13 @@ def connected(
     profile: settings.Profile, url: str | None, analyzers: Sequence[Analyzer], show: Callable[[str, float], None]
 ) -> Iterator[InferenceClient | None]:
     """Connection for one job to a server that is `served`; None when none is needed."""
-    from reelscope import pipeline
+    from reelscope import embedded, pipeline
     from reelscope.inference import InferenceClient
 
     if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
         yield None
         return
-    with served(profile, url, show) as found, InferenceClient(found) as client:
+    with served(profile, url, show) as found, embedded.using(found, _say_waiting), InferenceClient(found) as client:
         yield client
 
 
@@ -92,6 +92,10 @@ def served(
             yield started.grpc_url
         finally:
             errors.print("stopping the server")
+
+
+def _say_waiting() -> None:
+    errors.print("the server is being restarted: waiting")
 
 
 def print_failed(failed: Mapping[str, str]) -> None:

@@ -76,6 +76,7 @@ def test_two_commands_at_once_start_one_server_that_outlives_them(deployment):
 def test_crashed_supervisor_leaves_a_record_that_is_removed(deployment):
     record = embedded.up(PROFILE)
     os.kill(record.supervisor_pid, signal.SIGKILL)
+    processes.wait_until(lambda: not processes.of_server(str(deployment)))
     processes.wait_until(lambda: embedded.running() is None)
     assert not (settings.state_folder() / "server.json").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import threading
@@ -17,9 +18,9 @@ from typer.testing import CliRunner
 from conftest import a_profile
 from reelscope import embedded
 from reelscope.cli import app
-from reelscope.embedded import daemon, supervisor
+from reelscope.embedded import daemon, supervisor, use
 from reelscope.embedded.supervisor import pause_seconds, stubs_of
-from reelscope.errors import ReelscopeError
+from reelscope.errors import ChangeRefused, ReelscopeError
 from reelscope.inference import RepositoryClient
 
 PROFILE = a_profile(models=("add", "frame_sum", "describe"))
@@ -129,6 +130,36 @@ def test_what_is_unloaded_on_purpose_stays_unloaded(record):
         assert not client.is_model_ready("add")
         client.load_model("add", 30)
     assert len(daemon.supervision(record).events) == len(before.events)
+
+
+def test_a_restart_waits_for_analyses_and_those_that_begin_wait_for_it(record):
+    before = daemon.supervision(record)
+    waits, began = threading.Event(), threading.Event()
+
+    def analysis():
+        with embedded.using(record.grpc_url, waits.set), RepositoryClient(record.grpc_url) as client:
+            assert client.is_model_ready("described")
+            began.set()
+
+    with embedded.using(record.grpc_url):
+        with pytest.raises(ChangeRefused, match="analyses still run after 0 s"):
+            embedded.restart(0)
+        assert daemon.supervision(record) == before
+        restarting = threading.Thread(target=embedded.restart, args=(30,))
+        restarting.start()
+        processes.wait_until(lambda: not use._locked(use._open("gate"), fcntl.LOCK_SH))
+        second = threading.Thread(target=analysis)
+        second.start()
+        assert waits.wait(10)
+        assert not began.is_set()
+        assert daemon.supervision(record) == before
+    restarting.join()
+    second.join()
+    assert began.is_set()
+    said = daemon.supervision(record)
+    assert said.server_pid != before.server_pid
+    assert said.events[-1].what == "restart was asked for"
+    assert embedded.status().is_ready
 
 
 def test_pauses_grow_and_end():

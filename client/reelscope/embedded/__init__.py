@@ -1,16 +1,17 @@
 """The embedded server: NVIDIA's real tritonserver on this machine, without Docker, on loopback only.
 
-`EmbeddedServer` lives as long as a block; `up`, `status` and `down` keep one server across commands.
+`EmbeddedServer` lives as long as a block; `up`, `status`, `restart` and `down` keep one server across commands.
 
     installation   where tritonserver is and what it needs
     deployment     which models to serve, checked on disk
     supervisor     the process that keeps tritonserver and cleans up after it
     server         start, load model by model, stop
     daemon         the server that outlives a command
+    use            who uses that server, so that a restart waits for them
     reload         a model whose process died, loaded again
 """
 
-from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, running, status, up
+from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, restart, running, status, up, using
 from reelscope.embedded.deployment import default_repositories
 from reelscope.embedded.server import EmbeddedServer
 
@@ -20,7 +21,9 @@ __all__ = [
     "ServerStatus",
     "default_repositories",
     "down",
+    "restart",
     "running",
     "status",
     "up",
+    "using",
 ]

@@ -1,4 +1,4 @@
-"""The embedded server that outlives the command that started it: up, status, down.
+"""The embedded server that outlives the command that started it: up, status, restart, down.
 
 One per state folder. `server.json` there says which process it is; a record whose process is gone, or whose pid now
 belongs to another process, is removed by whoever finds it. A lock file keeps two commands from starting two servers.
@@ -12,16 +12,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reelscope import settings
 from reelscope.embedded import supervisor
 from reelscope.embedded.deployment import expected_versions
-from reelscope.embedded.server import EmbeddedServer, Progress
+from reelscope.embedded.server import EmbeddedServer, Progress, error_lines
 from reelscope.embedded.supervisor import sweep_shared_memory
-from reelscope.errors import ServerUnreachable, UsageError
+from reelscope.embedded.use import in_use, out_of_use
+from reelscope.errors import ServerStartFailed, ServerUnreachable, UsageError
 from reelscope.processes import ProcessIdentity
 
 
@@ -176,6 +177,41 @@ def down() -> bool:
         sweep_shared_memory(record.supervisor)
         _path().unlink(missing_ok=True)
         return True
+
+
+def restart(patience_seconds: float) -> Supervision:
+    """Restart the running server at the same addresses, when no analysis of this machine uses it; others wait.
+
+    Args:
+        patience_seconds: longest wait for the analyses under way.
+
+    Raises:
+        ServerUnreachable: none runs.
+        ChangeRefused: analyses still run; nothing was restarted.
+        ServerStartFailed: it did not come back; quotes Triton.
+    """
+    record = running()
+    if record is None:
+        raise ServerUnreachable("no local server is running", "reelscope server up")
+    with out_of_use(patience_seconds), _lock():
+        before = supervision(record)
+        os.kill(record.supervisor_pid, supervisor.RESTART_SIGNAL)
+        while True:
+            time.sleep(0.1)
+            said = supervision(record)
+            if said and said.state == "serving" and (before is None or said.server_pid != before.server_pid):
+                return said
+            if not record.supervisor.is_alive():
+                lines = "".join(f"\n  {line}" for line in error_lines(Path(record.log_path)))
+                raise ServerStartFailed(f"the server did not come back; its log, {record.log_path}:{lines}")
+
+
+@contextlib.contextmanager
+def using(url: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keep the server at the address from being restarted meanwhile, if it is the local one."""
+    record = running()
+    with in_use(on_wait) if record and record.grpc_url == url else contextlib.nullcontext():
+        yield
 
 
 def running() -> ServerRecord | None:

@@ -32,6 +32,7 @@ from reelscope.job import (
     print_failed,
     writable,
 )
+from reelscope.operations import command as operations
 from reelscope.terminal import (
     INCOMPLETE,
     NO_SERVER,
@@ -58,6 +59,8 @@ app = typer.Typer(
 server = typer.Typer(help="The local Triton on this machine (loopback only).", no_args_is_help=True)
 app.add_typer(server, name="server")
 app.add_typer(models.app, name="models")
+models.app.command()(operations.stats)
+models.app.command()(operations.trace)
 app.command()(evaluation.evaluate)
 app.command()(gateway.serve)
 

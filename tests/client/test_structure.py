@@ -28,7 +28,7 @@ LAYERS = (
     {"pipeline", "exports", "check", "doctor", "reference"},
     {"terminal", "report"},
     {"job"},
-    {"models", "evaluation", "gateway"},
+    {"models", "operations", "evaluation", "gateway"},
     {"cli"},
 )
 SOLE_IMPORTERS = {

@@ -208,9 +208,21 @@ def restart(patience_seconds: float) -> Supervision:
 
 @contextlib.contextmanager
 def using(url: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep the server at the address from being restarted meanwhile, if it is the local one."""
+    """Keep the server at the address from being restarted meanwhile, if it is the local one.
+
+    One that is being restarted, or is coming back after it died, is waited for, which is told to `on_wait` first.
+    """
     record = running()
-    with in_use(on_wait) if record and record.grpc_url == url else contextlib.nullcontext():
+    if record is None or record.grpc_url != url:
+        yield
+        return
+    with in_use(on_wait):
+        said = supervision(record)
+        if said and said.state != "serving":
+            on_wait()
+        while said and said.state != "serving" and record.supervisor.is_alive():
+            time.sleep(0.1)
+            said = supervision(record)
         yield
 
 

@@ -131,10 +131,11 @@ class EmbeddedServer:
         command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
         command += [f"--model-repository={repository.resolve()}" for repository in repositories]
         command += [*self._options, *_restrictions(settings.access().admin_key)]
+        self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
+        command += [*_TRACE_OPTIONS, f"--trace-config=triton,file={self.log_path.with_suffix('.trace')}"]
         if self.profile.config_name:
             command.append(f"--model-config-name={self.profile.config_name}")
         deadline = time.monotonic() + self._timeout_seconds
-        self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
         try:
             self._launch(command, installation.environment())
             self._load_all(deadline, missing)
@@ -281,6 +282,8 @@ _SERVING = "Started Metrics Service"
 _PORT_TAKEN = re.compile(r"already in use|failed to start (GRPC|HTTP|Metrics)", re.IGNORECASE)
 
 
+# Off until `reelscope models trace` asks for it; then a file per request.
+_TRACE_OPTIONS = ("--trace-config=level=OFF", "--trace-config=rate=1", "--trace-config=triton,log-frequency=1")
 _TLS_OPTIONS = {"--grpc-use-ssl=true", "--grpc-use-ssl-mutual=true"}
 _RESTRICTED = "model-repository,model-config,shared-memory,trace,logging,statistics"
 """What only the administrator may ask for, by Triton's names; inference, metadata and health are for everybody."""
@@ -312,7 +315,7 @@ def _free_ports(count: int) -> list[int]:
 def _new_log(folder: Path, profile_name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("tritonserver-*.log"), key=lambda path: path.stat().st_mtime)[: -(_KEPT_LOGS - 1)]:
-        for file in (old, old.with_suffix(".json")):
+        for file in folder.glob(f"{old.stem}.*"):
             file.unlink(missing_ok=True)
     moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for number in range(1000):

@@ -61,6 +61,7 @@ app.add_typer(server, name="server")
 app.add_typer(models.app, name="models")
 models.app.command()(operations.stats)
 models.app.command()(operations.trace)
+app.command()(operations.top)
 app.command()(evaluation.evaluate)
 app.command()(gateway.serve)
 

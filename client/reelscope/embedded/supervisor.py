@@ -233,7 +233,7 @@ class Supervisor:
                 break
             self._wait(_POLL_SECONDS)
         if serves:
-            self._stubs, self._absent, self._is_asked = {}, set(), False
+            self._stubs, self._absent, self._is_asked = stubs_of(self.server_pid), set(), False
             self._note(why, time.monotonic() - since)
             self._write("serving")
         return serves

@@ -1,18 +1,20 @@
-"""`reelscope models stats` and `reelscope models trace`."""
+"""`reelscope models stats`, `reelscope models trace` and `reelscope top`."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
+from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from reelscope.errors import ServerUnreachable
+from reelscope.errors import ServerUnreachable, UsageError
 from reelscope.terminal import VIOLATED, address, console, counted, errors, reported
 
 if TYPE_CHECKING:
@@ -113,7 +115,51 @@ def _observed(url: str | None, metrics: str | None) -> Iterator[tuple[Observer, 
             raise ServerUnreachable("no local server is running; --url names another", "reelscope server up")
         checked, metrics = record.grpc_url, metrics or record.metrics_url
     with Observer(checked) as observer:
-        yield observer, metrics
+        yield observer, metrics and metrics_address(metrics)
+
+
+def top(
+    metrics: MetricsOption = None,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once (for one interval), print it, and end.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a server and its GPUs are doing: power, temperature, clock, memory, queues, request rates.
+
+    GPUs of this machine are asked by NVIDIA's library; else Triton's metrics tell of them, without temperature and
+    clock. Without a GPU the models are shown all the same. No key is needed. Ctrl-C ends it; --json prints one look.
+    """
+    with reported():
+        from reelscope.operations.top import look, looks, shown
+
+        url = metrics_address(metrics)
+        if as_json:
+            typer.echo(json.dumps(asdict(look(url, interval)), indent=1))
+        elif once:
+            console.print(shown(look(url, interval)))
+        else:
+            with Live(Text("looking"), console=console, screen=console.is_terminal, auto_refresh=False) as live:
+                for seen in looks(url, interval):
+                    live.update(shown(seen), refresh=True)
+
+
+def metrics_address(metrics: str | None) -> str:
+    """Where metrics are read: the address given, else that of the running local server.
+
+    Raises:
+        UsageError: it is no address of HTTP.
+        ServerUnreachable: none is given, and no local server runs.
+    """
+    from reelscope import embedded
+
+    if metrics is not None:
+        if not metrics.startswith(("http://", "https://")):
+            raise UsageError(f"--metrics is an address such as http://127.0.0.1:8002/metrics, not {metrics!r}")
+        return metrics
+    record = embedded.running()
+    if record is None:
+        raise ServerUnreachable("no local server is running; --metrics names another's metrics", "reelscope server up")
+    return record.metrics_url
 
 
 def _failures(row: dict[str, Any]) -> Text:

@@ -139,7 +139,9 @@ def certificates(tmp_path_factory):
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on this machine")
-@pytest.mark.parametrize("is_mutual", [False, True], ids=["server", "mutual"])
+@pytest.mark.parametrize(
+    "is_mutual", [pytest.param(False, marks=pytest.mark.slow, id="server"), pytest.param(True, id="mutual")]
+)
 def test_tls(repositories, certificates, is_mutual, monkeypatch):
     options = [
         "--grpc-use-ssl-mutual=true" if is_mutual else "--grpc-use-ssl=true",

@@ -119,6 +119,7 @@ def test_a_model_whose_process_is_killed_is_loaded_again(record, traffic):
     assert traffic.errors
 
 
+@pytest.mark.slow
 def test_what_is_unloaded_on_purpose_stays_unloaded(record):
     before = daemon.supervision(record)
     with RepositoryClient(record.grpc_url) as client:

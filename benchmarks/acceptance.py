@@ -33,7 +33,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
-from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from benchmarks import DEMO, machine, record
@@ -41,6 +40,7 @@ from benchmarks.analysis import Memory, MemoryWatch, analyze, resident_mb
 from benchmarks.gpu_check import Gpu, read_gpu
 from reelscope import check, embedded, settings
 from reelscope.errors import ReelscopeError
+from reelscope.inference.connection import connect
 from reelscope.sources.understanding import UnderstandingSource
 from reelscope.terminal import address, errors, exit_code, progress
 from tests.demo.compare import compare, truth
@@ -262,7 +262,7 @@ def gpu_here() -> Gpu | None:
 
 def computed_seconds(url: str, model: str) -> float:
     """Time that a server has computed in a model so far, every batch once; 0 when it does not serve it."""
-    with InferenceServerClient(url) as client:
+    with connect(url) as client:
         try:
             found = client.get_inference_statistics(model)
         except InferenceServerException:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from reelscope.job import (
     print_failed,
     writable,
 )
+from reelscope.operations import command as operations
 from reelscope.terminal import (
     INCOMPLETE,
     NO_SERVER,
@@ -57,6 +59,9 @@ app = typer.Typer(
 server = typer.Typer(help="The local Triton on this machine (loopback only).", no_args_is_help=True)
 app.add_typer(server, name="server")
 app.add_typer(models.app, name="models")
+models.app.command()(operations.stats)
+models.app.command()(operations.trace)
+app.command()(operations.top)
 app.command()(evaluation.evaluate)
 app.command()(gateway.serve)
 
@@ -297,6 +302,22 @@ def server_up(
     )
 
 
+@server.command("restart")
+def server_restart(
+    patience: Annotated[float, typer.Option(min=0, help="Longest wait for analyses under way, in seconds.")] = 900.0,
+) -> None:
+    """Restart the local Triton at the same address, when no analysis of this machine is under way.
+
+    Those that begin meanwhile wait until it serves again. Exit codes: 1 analyses still run, nothing was restarted;
+    5 it does not run, or did not come back.
+    """
+    with reported():
+        from reelscope import embedded
+
+        event = embedded.restart(patience).events[-1]
+    console.print(f"serves again after {event.seconds:.1f} s")
+
+
 @server.command("down")
 def server_down() -> None:
     """Stop the local Triton."""
@@ -321,6 +342,14 @@ def server_status() -> None:
     for model, ready in status.models.items():
         table.add_row(model, "yes" if ready else Text("no", "red"))
     console.print(table)
+    if said := status.supervision:
+        console.print(
+            f"supervisor: {said.state}, tritonserver is process {said.server_pid}; log {status.record.log_path}"
+        )
+        for event in said.events:
+            moment = datetime.fromtimestamp(event.at).astimezone().isoformat(sep=" ", timespec="seconds")
+            ended = "given up" if event.seconds is None else f"served again after {event.seconds:.1f} s"
+            console.print(f"  {moment}  {event.what}: {ended}", soft_wrap=True)
     print_failed({model: why for model, why in status.record.failed.items() if not status.models.get(model)})
     if not status.is_ready:
         raise typer.Exit(NO_SERVER)

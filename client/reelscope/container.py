@@ -21,7 +21,7 @@ from pathlib import Path
 
 from reelscope import settings
 from reelscope.embedded.deployment import ServedModel, default_repositories, expected_versions, plan, unbuilt
-from reelscope.embedded.options import deployment_options
+from reelscope.embedded.options import deployment_options, restriction_options
 from reelscope.errors import ModelNotBuilt, ReelscopeError, ServerStartFailed, UsageError
 
 BINARY = Path("/opt/tritonserver/bin/tritonserver")
@@ -32,9 +32,6 @@ MIN_DRIVER = (580, 65, 6)
 table 3: CUDA 13.0 GA, Linux x86_64, >= 580.65.06; later 13.x run on it by minor-version compatibility)."""
 MIN_CAPABILITY = (7, 5)
 """Of the GPU: Turing, by the release notes of Triton since 25.08."""
-RESTRICTED = "model-repository,model-config,shared-memory,trace,logging,statistics"
-"""Protocols that ask for the administrator's key, by Triton's names; inference, metadata and health are open."""
-_KEY = re.compile(rf"[A-Za-z0-9._~+/-]{{{settings.MIN_KEY_CHARACTERS},}}")
 _TLS_FILES = ("server.crt", "server.key")
 _DRIVER_SECONDS = 30.0
 
@@ -45,7 +42,7 @@ def command(
     *,
     binary: Path = BINARY,
     http: bool = False,
-    admin_key_file: Path | None = None,
+    admin_key: str = "",
     tls_folder: Path | None = None,
 ) -> tuple[list[str], tuple[ServedModel, ...]]:
     """Build the command of a production server, and say which models it loads, in order.
@@ -55,12 +52,12 @@ def command(
         repositories: Triton model repositories.
         binary: tritonserver.
         http: serve KServe's HTTP as well.
-        admin_key_file: file with the key of the restricted protocols; None restricts none.
+        admin_key: opens the restricted protocols; empty: none is restricted.
         tls_folder: folder with server.crt and server.key, and clients.crt where clients have to show a certificate of
             its issuer; None: no TLS.
 
     Raises:
-        UsageError: a file of keys or certificates is missing or unfit, or there is no such model.
+        UsageError: a file of certificates is missing or unfit, or there is no such model.
         ServerStartFailed: a model lacks the profile's variant, or the binary cannot be run.
     """
     models = plan(profile, profile.models, repositories)
@@ -77,26 +74,10 @@ def command(
         *(f"--{endpoint}-address=0.0.0.0" for endpoint in ("grpc", "metrics", *(("http",) if http else ()))),
         f"--allow-http={str(http).lower()}",
         *((f"--http-port={HTTP_PORT}",) if http else ()),
-        *_key_options(admin_key_file, http),
+        *restriction_options(admin_key, http=http),
         *_tls_options(tls_folder),
     ]
     return [str(binary), *options], models
-
-
-def _key_options(file: Path | None, http: bool) -> list[str]:
-    """Triton takes a key as an argument and in no other way; it is read here, so that no image and no file of compose
-    has it. Who may list the processes of the container still sees it."""
-    if file is None:
-        return []
-    key = _read(file, "administrator's key").strip()
-    if not _KEY.fullmatch(key):
-        raise UsageError(
-            f"{file}: the administrator's key is one line of at least {settings.MIN_KEY_CHARACTERS} characters, "
-            "of A-Z a-z 0-9 . _ ~ + / -",
-            "openssl rand -hex 32 > server/secrets/triton_admin_key",
-        )
-    ways = ("--grpc-restricted-protocol", *(("--http-restricted-api",) if http else ()))
-    return [f"{way}={RESTRICTED}:admin-key={key}" for way in ways]
 
 
 def _tls_options(folder: Path | None) -> list[str]:
@@ -186,7 +167,7 @@ def _run(options: argparse.Namespace, profile: settings.Profile) -> int:
         default_repositories(),
         binary=options.binary,
         http=options.http,
-        admin_key_file=options.admin_key_file,
+        admin_key=settings.access().admin_key,
         tls_folder=options.tls_folder,
     )
     missing = unbuilt(models, profile.name)
@@ -211,7 +192,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = commands.add_parser("run", help="check driver and models, then become tritonserver")
     run.add_argument("--binary", type=Path, default=BINARY)
     run.add_argument("--http", action="store_true", help="serve KServe's HTTP as well")
-    run.add_argument("--admin-key-file", type=Path, help="key of the restricted protocols")
     run.add_argument("--tls-folder", type=Path, help="folder of server.crt, server.key, perhaps clients.crt")
     run.add_argument("more", nargs="*", help="after --: further options of tritonserver")
     run.set_defaults(do=_run)

@@ -10,6 +10,7 @@
     ├── ChangeRefused               a version, config or unload was refused; the old one serves exit 1
     ├── ServerError                 Triton is not there, or cannot be used                     exit 5
     │   ├── ServerUnreachable       nothing answers at the address
+    │   ├── AccessDenied            it refuses the call without the administrator's key
     │   ├── ServerStartFailed       the embedded server did not come up; quotes Triton
     │   └── ModelNotBuilt           the repository lacks a model file; names the command that builds it
     ├── InferenceError              one call failed; costs one signal, never the job
@@ -95,6 +96,12 @@ class ServerUnreachable(ServerError):
     """Nothing answers at the address."""
 
     code = "server_unreachable"
+
+
+class AccessDenied(ServerError):
+    """The server answers, but not to this call: it is restricted, and the key was absent or wrong."""
+
+    code = "access_denied"
 
 
 class ServerStartFailed(ServerError):

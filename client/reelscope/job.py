@@ -29,7 +29,10 @@ BiometricsOption = Annotated[
 ProfileOption = Annotated[str, typer.Option(help="Profile of server/profiles.toml: cpu, rtx8000, h200.")]
 UrlOption = Annotated[
     str | None,
-    typer.Option(help="HOST:PORT of a Triton server (gRPC); default: the local one, or one for this job."),
+    typer.Option(
+        help="HOST:PORT of a Triton server (gRPC), grpcs://HOST:PORT with TLS; "
+        "default: the local one, or one for this job."
+    ),
 ]
 LongestOption = Annotated[float, typer.Option(min=1, help="Longest clip that is accepted, in seconds.")]
 
@@ -56,20 +59,30 @@ def connected(
     profile: settings.Profile, url: str | None, analyzers: Sequence[Analyzer], show: Callable[[str, float], None]
 ) -> Iterator[InferenceClient | None]:
     """Connection for one job to a server that is `served`; None when none is needed."""
-    from reelscope import pipeline
+    from reelscope import embedded, pipeline
     from reelscope.inference import InferenceClient
 
     with tracing.exported("reelscope"):
         if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
             yield None
             return
-        with served(profile, url, show) as found, InferenceClient(found) as client, tracing.span("analyze", {}):
+        with (
+            served(profile, url, show) as found,
+            embedded.using(found, _say_waiting),
+            InferenceClient(found) as client,
+            tracing.span("analyze", {}),
+        ):
             yield client
 
 
 @contextlib.contextmanager
-def served(profile: settings.Profile, url: str | None, show: Callable[[str, float], None]) -> Iterator[str]:
-    """Address of a server: `url`, else that of the running local server, else that of one started for the block."""
+def served(
+    profile: settings.Profile, url: str | None, show: Callable[[str, float], None], *, recovers: bool = False
+) -> Iterator[str]:
+    """Address of a server: `url`, else that of the running local server, else that of one started for the block.
+
+    The one that is started is started again when it dies, if `recovers`.
+    """
     from reelscope import embedded
 
     running = embedded.running() if url is None else None
@@ -79,12 +92,16 @@ def served(profile: settings.Profile, url: str | None, show: Callable[[str, floa
         return
     if mismatch:
         errors.print(f"the running server is one {mismatch}: starting another", soft_wrap=True)
-    with embedded.EmbeddedServer(profile, on_progress=model_lines(show)) as started:
+    with embedded.EmbeddedServer(profile, recovers=recovers, on_progress=model_lines(show)) as started:
         print_failed({name: str(error) for name, error in started.failed.items()})
         try:
             yield started.grpc_url
         finally:
             errors.print("stopping the server")
+
+
+def _say_waiting() -> None:
+    errors.print("the server is being restarted: waiting")
 
 
 def print_failed(failed: Mapping[str, str]) -> None:

@@ -28,6 +28,8 @@ app = typer.Typer(
     "meanwhile. A changed config.pbtxt: `reelscope models roll MODEL --config`.\n\n"
     "Without `--url` the local server is meant (`reelscope server up`). Versions are folders of the model repository: "
     "for another server, `--repository` says where they can be reached from here.\n\n"
+    "Where the server keeps these calls for its administrator, REELSCOPE_TRITON_ADMIN_KEY_FILE names the file with the "
+    "key; REELSCOPE_TRITON_CA, _CERT and _CERT_KEY name certificates for TLS.\n\n"
     "Exit codes: 0 done, 1 refused or undone (what served before serves), 2 usage, 5 no server.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -37,7 +39,10 @@ _MOVING = ("LOADING", "UNLOADING")
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model, as `reelscope models list` shows it.")]
 UrlOption = Annotated[
-    str | None, typer.Option(help="HOST:PORT of a Triton server (gRPC); default: the running local one.")
+    str | None,
+    typer.Option(
+        help="HOST:PORT of a Triton server (gRPC), grpcs://HOST:PORT with TLS; default: the running local one."
+    ),
 ]
 RepositoryOption = Annotated[
     Path | None, typer.Option(help="Folder that the server serves the model from; default: the deployment's.")

@@ -4,6 +4,11 @@ REELSCOPE_REPOSITORY   model repository with the built models (default: the chec
 REELSCOPE_STATE        logs and the record of the running embedded server (default: the user's state folder)
 REELSCOPE_API_KEYS     keys of the gateway, separated by commas (default: those of the file that it is given, or none)
 OTEL_*                 OpenTelemetry's own: where traces go (default: none are made)
+REELSCOPE_TRITON_CA    file with the certificates by which a Triton server is known (default: gRPC's own)
+REELSCOPE_TRITON_CERT, REELSCOPE_TRITON_CERT_KEY
+                       files with our certificate and its key, for servers that ask for one
+REELSCOPE_TRITON_ADMIN_KEY_FILE
+                       file with the key of Triton's restricted protocols; the local server is started with it, too
 NUMBA_CACHE_DIR        what librosa's compiler keeps (default: the user's cache folder)
 """
 
@@ -13,6 +18,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -31,7 +37,7 @@ BUILT_SUFFIXES = (".onnx", ".safetensors")
 """Of the files that the exporter places in a model repository."""
 
 MIN_KEY_CHARACTERS = 16
-"""Of a key of the gateway: shorter ones can be guessed."""
+"""Of a key of the gateway, or of Triton: shorter ones can be guessed."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parents[1]
@@ -273,6 +279,50 @@ def trace_endpoint() -> str | None:
             "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, and the collector's HTTP port (4318)",
         )
     return address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What opens Triton servers: certificates where the address begins with grpcs://, and the administrator's key."""
+
+    ca: Path | None = None
+    """Certificates, in PEM, by which the server is known; None: those that gRPC brings."""
+    certificate: Path | None = None
+    """Our certificate, in PEM, for a server that asks for one."""
+    certificate_key: Path | None = None
+    """Its private key, in PEM."""
+    admin_key: str = field(default="", repr=False)
+    """Value of the header triton-grpc-protocol-admin-key, which opens restricted protocols; empty: none is sent."""
+
+
+def access() -> Access:
+    """What the environment says of how Triton servers are opened.
+
+    Raises:
+        UsageError: a file cannot be read, a certificate is without its key, or the key is no key.
+    """
+    files: dict[str, Path] = {}
+    for part in ("CA", "CERT", "CERT_KEY", "ADMIN_KEY_FILE"):
+        name = f"REELSCOPE_TRITON_{part}"
+        if chosen := os.environ.get(name):
+            if not os.access(chosen, os.R_OK) or not Path(chosen).is_file():
+                raise UsageError(f"{name}: {chosen}: there is no file that can be read")
+            files[part] = Path(chosen)
+    if ("CERT" in files) != ("CERT_KEY" in files):
+        raise UsageError("REELSCOPE_TRITON_CERT and REELSCOPE_TRITON_CERT_KEY belong together: one of them is not set")
+    key = ""
+    if key_file := files.get("ADMIN_KEY_FILE"):
+        key = key_file.read_text(encoding="utf-8", errors="replace").strip()
+        # Triton takes its options apart at commas, colons and equals signs.
+        if not re.fullmatch(rf"[A-Za-z0-9._~+/-]{{{MIN_KEY_CHARACTERS},}}", key):
+            raise UsageError(
+                f"REELSCOPE_TRITON_ADMIN_KEY_FILE: {key_file}: a key is one line of at least {MIN_KEY_CHARACTERS} "
+                "characters, of A-Z a-z 0-9 . _ ~ + / -",
+                f"openssl rand -hex 32 > {key_file}",
+            )
+    return Access(
+        ca=files.get("CA"), certificate=files.get("CERT"), certificate_key=files.get("CERT_KEY"), admin_key=key
+    )
 
 
 def triton_home() -> Path | None:

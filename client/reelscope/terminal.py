@@ -107,9 +107,11 @@ def address(url: str | None) -> str | None:
     Raises:
         UsageError: it is not HOST:PORT.
     """
-    found = None if url is None else re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", url)
+    found = None if url is None else re.fullmatch(r"(?:grpcs://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", url)
     if url is not None and not (found and 0 < int(found[1]) < 65536):
-        raise UsageError(f"--url is HOST:PORT of Triton's gRPC endpoint, such as 127.0.0.1:8001, not {url!r}")
+        raise UsageError(
+            f"--url is HOST:PORT of Triton's gRPC endpoint, such as 127.0.0.1:8001, or grpcs://HOST:PORT, not {url!r}"
+        )
     return url
 
 

@@ -29,7 +29,7 @@ LAYERS = (
     {"pipeline", "exports", "check", "doctor", "reference"},
     {"terminal", "report"},
     {"job"},
-    {"models", "evaluation", "gateway"},
+    {"models", "operations", "evaluation", "gateway"},
     {"cli"},
 )
 SOLE_IMPORTERS = {

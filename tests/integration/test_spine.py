@@ -280,7 +280,7 @@ def _descendants(pid: int) -> list[int]:
 
 @pytest.mark.slow
 def test_server_killed_in_mid_clip_exits_3_and_the_next_run_works(cli, environment, tmp_path):
-    """The same through the command line, on the server that `server up` keeps; then once more without it."""
+    """The same through the command line, on the server that `server up` keeps; then on the one that took its place."""
     done = cli("server", "up")
     assert done.returncode == 0, done.stderr
     from reelscope import embedded
@@ -296,7 +296,7 @@ def test_server_killed_in_mid_clip_exits_3_and_the_next_run_works(cli, environme
     results = read(tmp_path / "killed" / "results.json")
     assert results["analyzers"]["object_detection"]["reason"] == "model_unavailable"
     assert results["analyzers"]["cut_analysis"]["status"] == "ok"
-    assert cli("server", "status").returncode == 5
+    # The next waits for the server, which its supervisor starts again.
     done = cli("analyze", DEMO, "-o", tmp_path / "next")
     assert done.returncode == 0, done.stderr
     assert read(tmp_path / "next" / "results.json")["analyzers"]["object_detection"]["status"] == "ok"

@@ -73,9 +73,10 @@ def test_two_commands_at_once_start_one_server_that_outlives_them(deployment):
     assert not embedded.down()
 
 
-def test_crashed_server_leaves_a_record_that_is_removed(deployment):
+def test_crashed_supervisor_leaves_a_record_that_is_removed(deployment):
     record = embedded.up(PROFILE)
-    os.kill(record.server_pid, signal.SIGKILL)
+    os.kill(record.supervisor_pid, signal.SIGKILL)
+    processes.wait_until(lambda: not processes.of_server(str(deployment)))
     processes.wait_until(lambda: embedded.running() is None)
     assert not (settings.state_folder() / "server.json").exists()
 

@@ -1,6 +1,6 @@
 """The embedded server: NVIDIA's real tritonserver on this machine, without Docker, on loopback only.
 
-`EmbeddedServer` lives as long as a block; `up`, `status` and `down` keep one server across commands.
+`EmbeddedServer` lives as long as a block; `up`, `status`, `restart` and `down` keep one server across commands.
 
     installation   where tritonserver is and what it needs
     deployment     which models to serve, checked on disk
@@ -8,9 +8,11 @@
     supervisor     the process that keeps tritonserver and cleans up after it
     server         start, load model by model, stop
     daemon         the server that outlives a command
+    use            who uses that server, so that a restart waits for them
+    reload         a model whose process died, loaded again
 """
 
-from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, running, status, up
+from reelscope.embedded.daemon import ServerRecord, ServerStatus, down, restart, running, status, up, using
 from reelscope.embedded.deployment import default_repositories, expected_models
 from reelscope.embedded.server import EmbeddedServer
 
@@ -21,7 +23,9 @@ __all__ = [
     "default_repositories",
     "down",
     "expected_models",
+    "restart",
     "running",
     "status",
     "up",
+    "using",
 ]

@@ -1,4 +1,4 @@
-"""The embedded server that outlives the command that started it: up, status, down.
+"""The embedded server that outlives the command that started it: up, status, restart, down.
 
 One per state folder. `server.json` there says which process it is; a record whose process is gone, or whose pid now
 belongs to another process, is removed by whoever finds it. A lock file keeps two commands from starting two servers.
@@ -12,16 +12,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reelscope import settings
 from reelscope.embedded import supervisor
 from reelscope.embedded.deployment import expected_versions
-from reelscope.embedded.server import EmbeddedServer, Progress
+from reelscope.embedded.server import EmbeddedServer, Progress, error_lines
 from reelscope.embedded.supervisor import sweep_shared_memory
-from reelscope.errors import ServerUnreachable, UsageError
+from reelscope.embedded.use import in_use, out_of_use
+from reelscope.errors import ServerStartFailed, ServerUnreachable, UsageError
 from reelscope.processes import ProcessIdentity
 
 
@@ -50,7 +51,7 @@ class ServerRecord:
     supervisor_start_ticks: int
     """Its start in clock ticks since boot: a recycled pid has another."""
     server_pid: int
-    """Process id of tritonserver."""
+    """Process id of the first tritonserver; one that was started again has another: see `Supervision`."""
 
     @property
     def supervisor(self) -> ProcessIdentity:
@@ -74,6 +75,30 @@ class ServerRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """What the supervisor says of a server."""
+
+    state: str
+    """serving, recovering, restarting, or given up."""
+    server_pid: int
+    """Process id of tritonserver."""
+    events: tuple[Recovery, ...]
+    """What happened to it, the last of it last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """A server that was started again, or a model that was loaded again."""
+
+    at: float
+    """When it was done, in seconds since 1970."""
+    what: str
+    """What had happened."""
+    seconds: float | None
+    """From when it was seen until all served again; None when it was given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStatus:
     """A recorded server, asked over gRPC."""
 
@@ -82,6 +107,8 @@ class ServerStatus:
     """Whether it answers."""
     models: dict[str, bool]
     """Model or ensemble -> whether every expected version answers requests."""
+    supervision: Supervision | None
+    """What the supervisor says of it; None when that cannot be read."""
 
     @property
     def is_ready(self) -> bool:
@@ -104,7 +131,7 @@ def up(profile: settings.Profile, http: bool = False, on_progress: Progress | No
             if mismatch := record.lacks(profile, http) or unwanted:
                 raise UsageError(f"a server {mismatch} runs already; end it first: reelscope server down")
             return record
-        server = EmbeddedServer(profile, http=http, on_progress=on_progress)
+        server = EmbeddedServer(profile, http=http, recovers=True, on_progress=on_progress)
         server.start()
         try:
             record = ServerRecord(
@@ -141,13 +168,62 @@ def down() -> bool:
             os.kill(record.supervisor_pid, signal.SIGTERM)
         if not _ended(record.supervisor, 2 * supervisor.GRACE_SECONDS + 2):
             # The kernel kills tritonserver with its supervisor; the group holds the stubs.
-            for kill, pid in ((os.kill, record.supervisor_pid), (os.killpg, record.server_pid)):
+            said = supervision(record)
+            server_pid = said.server_pid if said else record.server_pid
+            for kill, pid in ((os.kill, record.supervisor_pid), (os.killpg, server_pid)):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     kill(pid, signal.SIGKILL)
             _ended(record.supervisor, supervisor.GRACE_SECONDS)
         sweep_shared_memory(record.supervisor)
         _path().unlink(missing_ok=True)
         return True
+
+
+def restart(patience_seconds: float) -> Supervision:
+    """Restart the running server at the same addresses, when no analysis of this machine uses it; others wait.
+
+    Args:
+        patience_seconds: longest wait for the analyses under way.
+
+    Raises:
+        ServerUnreachable: none runs.
+        ChangeRefused: analyses still run; nothing was restarted.
+        ServerStartFailed: it did not come back; quotes Triton.
+    """
+    record = running()
+    if record is None:
+        raise ServerUnreachable("no local server is running", "reelscope server up")
+    with out_of_use(patience_seconds), _lock():
+        before = supervision(record)
+        os.kill(record.supervisor_pid, supervisor.RESTART_SIGNAL)
+        while True:
+            time.sleep(0.1)
+            said = supervision(record)
+            if said and said.state == "serving" and (before is None or said.server_pid != before.server_pid):
+                return said
+            if not record.supervisor.is_alive():
+                lines = "".join(f"\n  {line}" for line in error_lines(Path(record.log_path)))
+                raise ServerStartFailed(f"the server did not come back; its log, {record.log_path}:{lines}")
+
+
+@contextlib.contextmanager
+def using(url: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keep the server at the address from being restarted meanwhile, if it is the local one.
+
+    One that is being restarted, or is coming back after it died, is waited for, which is told to `on_wait` first.
+    """
+    record = running()
+    if record is None or record.grpc_url != url:
+        yield
+        return
+    with in_use(on_wait):
+        said = supervision(record)
+        if said and said.state != "serving":
+            on_wait()
+        while said and said.state != "serving" and record.supervisor.is_alive():
+            time.sleep(0.1)
+            said = supervision(record)
+        yield
 
 
 def running() -> ServerRecord | None:
@@ -182,7 +258,17 @@ def status() -> ServerStatus | None:
         with contextlib.suppress(ServerUnreachable):
             for name, versions in expected.items() if is_live else ():
                 models[name] = all(client.is_model_ready(name, version) for version in versions)
-    return ServerStatus(record=record, is_live=is_live, models=models)
+    return ServerStatus(record=record, is_live=is_live, models=models, supervision=supervision(record))
+
+
+def supervision(record: ServerRecord) -> Supervision | None:
+    """What the supervisor of a server says of it; None when that cannot be read."""
+    try:
+        said = json.loads(Path(record.log_path).with_suffix(".json").read_text(encoding="utf-8"))
+        events = tuple(Recovery(**event) for event in said.pop("events"))
+        return Supervision(**said, events=events)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _repository() -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 from reelscope import settings
 from reelscope.errors import ServerStartFailed
 
+RESTRICTED = "model-repository,model-config,shared-memory,trace,logging,statistics"
+"""Protocols for the administrator alone, by Triton's names; inference, metadata and health are for everybody."""
+
 _HELP_SECONDS = 60.0
 _CLIENT_SHARED_MEMORY = "--allow-client-shm"
 
@@ -41,6 +44,15 @@ def deployment_options(
         "--allow-sagemaker=false",
         "--allow-vertex-ai=false",
     ]
+
+
+def restriction_options(admin_key: str, *, http: bool) -> list[str]:
+    """Options that restrict what changes the server or tells of it; without a key nothing is restricted.
+
+    Triton takes the key in no other way: who may list the processes of the machine sees it.
+    """
+    ways = ("--grpc-restricted-protocol", *(("--http-restricted-api",) if http else ()))
+    return [f"{way}={RESTRICTED}:admin-key={admin_key}" for way in ways if admin_key]
 
 
 def _slot_options(slots: Mapping[str, int]) -> list[str]:

@@ -18,7 +18,7 @@ from reelscope import settings
 from reelscope.embedded import supervisor
 from reelscope.embedded.deployment import ServedModel, default_repositories, differences, plan, unbuilt
 from reelscope.embedded.installation import backend_folder, find_installation
-from reelscope.embedded.options import deployment_options
+from reelscope.embedded.options import deployment_options, restriction_options
 from reelscope.embedded.supervisor import sweep_shared_memory
 from reelscope.errors import InferenceError, ModelNotBuilt, ReelscopeError, ServerError, ServerStartFailed
 from reelscope.processes import ProcessIdentity
@@ -59,6 +59,8 @@ class EmbeddedServer:
         models: Sequence[str] | None = None,
         repositories: Sequence[Path] | None = None,
         http: bool = False,
+        options: Sequence[str] = (),
+        recovers: bool = False,
         log_folder: Path | None = None,
         on_progress: Progress | None = None,
         timeout_seconds: float = 300.0,
@@ -70,6 +72,8 @@ class EmbeddedServer:
             models: names of the models; ensembles whose steps are all among them are served with them.
             repositories: Triton model repositories; by default the deployment's models and ensembles.
             http: serve KServe's HTTP too, on loopback.
+            options: further options of tritonserver.
+            recovers: start it again when it dies, and a model whose process dies: see `supervisor`.
             log_folder: where logs go; by default `logs` in the state folder.
             on_progress: told about every model.
             timeout_seconds: time until everything must be ready.
@@ -83,6 +87,8 @@ class EmbeddedServer:
         self._model_names = tuple(profile.models if models is None else models)
         self._repositories = None if repositories is None else tuple(repositories)
         self._http = http
+        self._options = tuple(options)
+        self._recovers = recovers
         self._log_folder = log_folder
         self._on_progress = on_progress or (lambda model, state: None)
         self._timeout_seconds = timeout_seconds
@@ -126,15 +132,23 @@ class EmbeddedServer:
         environment = installation.environment()
         command = [str(installation.binary), f"--backend-directory={backend_folder(installation)}", *_FIXED_OPTIONS]
         command += deployment_options(installation.binary, self.profile, repositories, environment)
-        command += _trace_options()
-        deadline = time.monotonic() + self._timeout_seconds
+        command += [*self._options, *restriction_options(settings.access().admin_key, http=True)]
         self.log_path = _new_log(self._log_folder or settings.state_folder() / "logs", self.profile.name)
+        command += _trace_options(self.log_path.with_suffix(".trace"))
+        deadline = time.monotonic() + self._timeout_seconds
         try:
             self._launch(command, environment)
             self._load_all(deadline, missing)
         except BaseException:
             self.stop()
             raise
+        if self._recovers:
+            os.kill(self.supervisor.pid, supervisor.KEEP_SIGNAL)
+
+    @property
+    def state_path(self) -> Path:
+        """What the supervisor says of the server, in JSON; beside the log."""
+        return self.log_path.with_suffix(".json")
 
     def stop(self) -> None:
         """End the server and everything it left behind; does nothing when it is not running."""
@@ -161,18 +175,23 @@ class EmbeddedServer:
     def _launch(self, command: list[str], environment: dict[str, str]) -> None:
         for attempt in range(_PORT_ATTEMPTS):
             ports = _free_ports(3)
-            self._spawn([*command, *_port_options(ports, self._http)], environment)
+            self._spawn([*command, *_port_options(ports, self._http)], environment, ports[0])
             if self._wait_until_serving():
                 break
             if attempt + 1 == _PORT_ATTEMPTS or not _PORT_TAKEN.search(self.log_path.read_text(errors="replace")):
                 raise ServerStartFailed(self._with_log("Triton did not start"))
-        self.grpc_url = f"{_HOST}:{ports[0]}"
+        self.grpc_url = self._url(ports[0])
         self.metrics_url = f"http://{_HOST}:{ports[1]}/metrics"
         self.http_url = f"{_HOST}:{ports[2]}" if self._http else ""
 
-    def _spawn(self, command: list[str], environment: dict[str, str]) -> None:
+    def _url(self, port: int) -> str:
+        return f"{'grpcs://' if _TLS_OPTIONS & {*self._options} else ''}{_HOST}:{port}"
+
+    def _spawn(self, command: list[str], environment: dict[str, str], port: int) -> None:
         self.stop()
-        script = [sys.executable, "-I", "-S", supervisor.__file__, str(os.getpid())]
+        script = [sys.executable, "-I", "-S", supervisor.__file__, f"--owner={os.getpid()}", f"--port={port}"]
+        script += [f"--url={self._url(port)}", f"--state={self.state_path}"]
+        script += [*(f"--load={model.name}" for model in self.models), "--"]
         with self.log_path.open("ab") as log:
             self._supervisor = subprocess.Popen(
                 [*script, *command],
@@ -258,20 +277,23 @@ _SERVING = "Started Metrics Service"
 _PORT_TAKEN = re.compile(r"already in use|failed to start (GRPC|HTTP|Metrics)", re.IGNORECASE)
 
 
+_TLS_OPTIONS = {"--grpc-use-ssl=true", "--grpc-use-ssl-mutual=true"}
 # One in so many requests is traced that no trace asks for: none, in practice.
 _UNASKED_TRACES = 10**9
 
 
-def _trace_options() -> list[str]:
-    """Let Triton send the spans of requests that come with a `traceparent`, when there is a collector."""
+def _trace_options(file: Path) -> list[str]:
+    """Have traces sent to the collector, of requests that come with a `traceparent`; without a collector they are off
+    until `reelscope models trace` asks for them, and then a file per request."""
     endpoint = settings.trace_endpoint()
     if endpoint is None:
-        return []
-    chosen = (
-        *("mode=opentelemetry", "level=TIMESTAMPS", f"rate={_UNASKED_TRACES}"),
-        *(f"opentelemetry,url={endpoint}", "opentelemetry,resource=service.name=triton"),
-        "opentelemetry,bsp_schedule_delay=1000",
-    )
+        chosen = ("level=OFF", "rate=1", "triton,log-frequency=1", f"triton,file={file}")
+    else:
+        chosen = (
+            *("mode=opentelemetry", "level=TIMESTAMPS", f"rate={_UNASKED_TRACES}"),
+            *(f"opentelemetry,url={endpoint}", "opentelemetry,resource=service.name=triton"),
+            "opentelemetry,bsp_schedule_delay=1000",
+        )
     return [f"--trace-config={option}" for option in chosen]
 
 
@@ -295,7 +317,8 @@ def _free_ports(count: int) -> list[int]:
 def _new_log(folder: Path, profile_name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("tritonserver-*.log"), key=lambda path: path.stat().st_mtime)[: -(_KEPT_LOGS - 1)]:
-        old.unlink(missing_ok=True)
+        for file in folder.glob(f"{old.stem}.*"):
+            file.unlink(missing_ok=True)
     moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for number in range(1000):
         path = folder / f"tritonserver-{moment}-{profile_name}-{os.getpid()}-{number}.log"

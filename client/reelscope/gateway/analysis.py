@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from reelscope import decode, pipeline, results, settings, tracing
+from reelscope import decode, embedded, pipeline, results, settings, tracing
 from reelscope.analyzers.base import Analyzer
 from reelscope.errors import ReelscopeError
 from reelscope.gateway.problems import code_of
@@ -60,7 +60,11 @@ def _analyze(request: dict[str, Any], said: TextIO) -> None:
     with decode.Decoder(clip, profile.base_frame_rate, None, max_seconds=longest):
         pass  # a clip that cannot be read is refused whether a server answers or not
     needs_server = pipeline.needed_ensembles(pipeline.permitted(analyzers, profile))
-    with InferenceClient(request["url"]) if needs_server else contextlib.nullcontext() as client:
+    with contextlib.ExitStack() as stack:
+        client = None
+        if needs_server:
+            stack.enter_context(embedded.using(request["url"]))
+            client = stack.enter_context(InferenceClient(request["url"]))
         found = pipeline.analyze(
             clip,
             analyzers=analyzers,

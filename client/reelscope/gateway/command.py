@@ -68,7 +68,7 @@ def serve(
             errors.print("anybody who reaches this machine can use the gateway: set --api-keys", style="bold yellow")
         stack.enter_context(tracing.exported("reelscope-gateway"))
         with progress() as show:
-            found = stack.enter_context(served(chosen, server_address, show))
+            found = stack.enter_context(served(chosen, server_address, show, recovers=True))
         configuration = Configuration(
             folder=folder,
             profile=chosen,

@@ -65,7 +65,7 @@ class InferenceClient:
     """Inference calls to one Triton server: frames by shared memory where the server can see it, inline where not."""
 
     def __init__(self, url: str, *, shared_memory: bool = True) -> None:
-        """Connect to "host:port".
+        """Connect to "host:port", or by TLS to "grpcs://host:port".
 
         Args:
             url: gRPC address of the server.
@@ -165,10 +165,9 @@ class InferenceClient:
         reported = json.loads(text)
         name = reported.get("model", model)
         try:
-            index = self._control.repository_index()
+            serving = self._control.versions(name)
         except ServerUnreachable as error:
             raise ModelUnavailable(f"{name}: {error}") from error
-        serving = [row.version for row in index if row.name == name and row.state == "READY"]
         return ModelProvenance(
             name=name,
             version=serving[0] if len(serving) == 1 else None,

@@ -42,7 +42,7 @@ class RepositoryClient:
     """Control calls to one Triton server: load and unload, what is loaded, with which config, does it answer."""
 
     def __init__(self, url: str) -> None:
-        """Prepare a connection to "host:port"; nothing is sent yet."""
+        """Prepare a connection to "host:port", or by TLS to "grpcs://host:port"; nothing is sent yet."""
         self._client = connect(url)
 
     def __enter__(self) -> RepositoryClient:
@@ -146,6 +146,20 @@ class RepositoryClient:
             raise translate(error, name) from error
         config: dict[str, Any] = answer["config"]
         return config
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Versions of a model that answer requests; () when there is none. No key is needed for it.
+
+        Raises:
+            ServerUnreachable: no server answers.
+        """
+        try:
+            return tuple(self._client.get_model_metadata(name, client_timeout=CONTROL_SECONDS).versions)
+        except InferenceServerException as error:
+            translated = translate(error, name)
+            if isinstance(translated, ServerUnreachable | DeadlineExceeded):
+                raise translated from error
+            return ()
 
     def repository_index(self) -> list[IndexRow]:
         """List every model version that the server knows, also the unloaded and failed ones.

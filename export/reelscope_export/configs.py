@@ -1,4 +1,4 @@
-"""Triton configs from `server/profiles.toml` and the models' contracts.
+"""Triton configs, and the page of the ensembles' tensors, from `server/profiles.toml` and the models' contracts.
 
     python -m reelscope_export.configs            write every config
     python -m reelscope_export.configs --check    write nothing; exit 1 and name the files that differ
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reelscope_export import paths
+from reelscope_export import ensembles_page, paths
 from reelscope_export.contract import Contract, Tensor
 from reelscope_export.ensembles import ENSEMBLES, Ensemble, Step
 from reelscope_export.paths import ModelSettings
@@ -25,7 +25,8 @@ from reelscope_export.registry import ADAPTERS, MODELS, load_module
 def generate(profiles: dict[str, dict[str, Any]]) -> dict[Path, str]:
     """Every generated file's text, by its path below the deployment root."""
     served = (*MODELS, *ADAPTERS)
-    contracts = {model: load_module(model).CONTRACT for model in served}
+    modules = {model: load_module(model) for model in served}
+    contracts = {model: module.CONTRACT for model, module in modules.items()}
     files = {}
     for profile, table in profiles.items():
         for model in served:
@@ -36,6 +37,8 @@ def generate(profiles: dict[str, dict[str, Any]]) -> dict[Path, str]:
         folder = Path("ensembles") / ensemble.name
         files[folder / "config.pbtxt"] = ensemble_config(ensemble, contracts)
         files[folder / "1" / ".gitkeep"] = ""  # Triton refuses an ensemble without a version folder
+    docstrings = {model: module.__doc__ or "" for model, module in modules.items()}
+    files[ensembles_page.PAGE] = ensembles_page.page(ENSEMBLES, contracts, docstrings)
     return files
 
 

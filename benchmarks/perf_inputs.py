@@ -105,14 +105,14 @@ class DemoInputs:
             found["scores"][0, :4], found["count"][0] = 0.9, 4
         return {"frames": self._frames[:1], **found}
 
-    def _faces(self) -> Inputs:
+    def _cut_faces(self) -> Inputs:
         names = ("crops_96", "crops_192", "crops_224", "crop_transforms")
         if "crops" not in self._answers:
             asked = self._client.ask("face_crops", self._face_crops(), names, _DEADLINE_SECONDS)
             self._answers["crops"] = {name: array[:4] for name, array in asked.result().items()}
         return self._answers["crops"]
 
-    _face_attributes = _face_landmarks = _face_expression = _faces
+    _face_attributes = _face_landmarks = _face_expression = _cut_faces
 
     def _line(self, height: int, width: int | None) -> np.ndarray:
         """The surest line of text, uint8 [height,w,3], no wider than `width`."""

@@ -1,5 +1,5 @@
 """Plans of TensorRT, as far as a machine without a GPU can tell: the graph that TensorRT is given, what it is told,
-and what is served. Its API stands in here; that the real one has these calls was seen with the bindings of TensorRT 11.4."""
+and what is served. Its API stands in here; that the real one has these calls was seen with the bindings of 11.4."""
 
 from __future__ import annotations
 

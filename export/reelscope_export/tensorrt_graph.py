@@ -121,9 +121,7 @@ def _cut_provenance(graph: onnx.GraphProto) -> None:
 
 def _reads(node: onnx.NodeProto) -> set[str]:
     """Names that a node reads, and its inner graphs from around them."""
-    inner = (
-        each for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH for each in [attribute.g]
-    )
+    inner = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
     return set(node.input).union(*(_reads(each) for graph in inner for each in graph.node))
 
 

@@ -35,9 +35,7 @@ SUFFIX = "_trt"
 TIMING_CACHE = "tensorrt_sm{capability}.timing"
 """In the model repository: what TensorRT measured of layers on this kind of GPU, so that the next build is quick."""
 
-_INSTALL = (
-    "pip install 'reelscope[tensorrt]' --extra-index-url of NVIDIA's own packages, or use NVIDIA's Triton container"
-)
+_INSTALL = "pip install 'reelscope[tensorrt]' with NVIDIA's package index, or use NVIDIA's Triton container"
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def draw(path: Path, rated: Loads) -> None:
     axes.set(xlabel="requests sent, of those answered with two at once", ylabel="latency, ms", yscale="log")
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(fontsize="small", ncols=4, loc="outside upper center")
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo acceptance commission test test-all lint export configs schema dashboard serve stop bench bench-vlm clean lock
+.PHONY: help setup demo acceptance commission test test-all lint export configs schema dashboard serve stop bench bench-vlm perf clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -87,6 +87,10 @@ bench: export ## Measure transport, a clip end to end, the client's memory, time
 
 bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200 --device cuda:0" on a GPU).
 	$(BIN)/python -m benchmarks.vlm $(VLM)
+
+perf: export ## Measure every model and ensemble with NVIDIA's perf_analyzer (its wheel is downloaded; six minutes).
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-perf.lock -d out/perf
+	$(BIN)/python -m benchmarks.perf --profile $(PROFILE)
 
 lock: setup ## Resolve the dependencies again.
 	$(BIN)/uv --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

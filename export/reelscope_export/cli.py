@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from reelscope_export import paths, weights
-from reelscope_export.errors import ExportError, UsageError
+from reelscope_export import paths, tensorrt_settings, weights
+from reelscope_export.errors import ExportError, PlanRefused, UsageError
 from reelscope_export.export import Exporter, Outcome
-from reelscope_export.registry import ADAPTERS, MODELS
+from reelscope_export.paths import ModelSettings
+from reelscope_export.registry import ADAPTERS, MODELS, load_module
+from reelscope_export.tensorrt_settings import Profiles
+
+if TYPE_CHECKING:
+    from reelscope_export.tensorrt_plan import PlanBuilder
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -71,6 +77,10 @@ def export(
     candidate: Annotated[
         bool, typer.Option("--candidate", help="Build the next version aside; `reelscope models roll` lets it serve.")
     ] = False,
+    tensorrt: Annotated[
+        bool,
+        typer.Option("--tensorrt", help="Also build FP16 plans for this machine's GPU, MODEL_trt; of models that can."),
+    ] = False,
 ) -> None:
     """Build models for Triton: official weights in, verified ONNX files out.
 
@@ -94,9 +104,12 @@ def export(
             candidate=candidate,
             report=_report,
         )
+        plans = _plan_builder(settings, profiles, every) if tensorrt else None
         for each in settings:
             try:
                 outcomes.append(exporter.export(each))
+                if plans:
+                    _add_plan(plans, outcomes[-1], profiles, every)
             except ExportError as exc:
                 _print_error(exc)
                 failures.append(exc)
@@ -116,6 +129,31 @@ def _chosen(model: str | None, every: bool, served: tuple[str, ...]) -> tuple[st
     if model in ADAPTERS:
         raise UsageError(f"{model} is served by its committed 1/model.py: there is nothing to build")
     return tuple(name for name in MODELS if name in served) if model is None else (model,)
+
+
+def _plan_builder(chosen: Sequence[ModelSettings], profiles: Profiles, every: bool) -> PlanBuilder:
+    """TensorRT and a GPU, found before anything is built; a single model that can have no plan is refused as well."""
+    from reelscope_export.tensorrt_graph import require_candidate
+    from reelscope_export.tensorrt_plan import PlanBuilder
+
+    if not every:
+        (each,) = chosen
+        shapes = tensorrt_settings.shapes(profiles, each.profile, each.model)
+        require_candidate(load_module(each.model).CONTRACT, each, shapes)
+    return PlanBuilder.open()
+
+
+def _add_plan(plans: PlanBuilder, outcome: Outcome, profiles: Profiles, every: bool) -> None:
+    settings = outcome.settings
+    shapes = tensorrt_settings.shapes(profiles, settings.profile, settings.model)
+    try:
+        plan = plans.build(settings, shapes, outcome.weights, outcome.file, load_module(settings.model))
+    except PlanRefused as exc:
+        if not every:
+            raise
+        _report(str(exc))
+    else:
+        _report(f"{plan.model}: {plan.file.name}, {'; '.join(map(str, plan.measures))}")
 
 
 def _print_error(error: ExportError) -> None:

@@ -1,4 +1,4 @@
-"""Triton configs from `server/profiles.toml` and the models' contracts.
+"""Triton configs, and the page of the ensembles' tensors, from `server/profiles.toml` and the models' contracts.
 
     python -m reelscope_export.configs            write every config
     python -m reelscope_export.configs --check    write nothing; exit 1 and name the files that differ
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reelscope_export import paths
+from reelscope_export import ensembles_page, paths, tensorrt_settings
 from reelscope_export.contract import Contract, Tensor
 from reelscope_export.ensembles import ENSEMBLES, Ensemble, Step
 from reelscope_export.paths import ModelSettings
@@ -25,17 +25,21 @@ from reelscope_export.registry import ADAPTERS, MODELS, load_module
 def generate(profiles: dict[str, dict[str, Any]]) -> dict[Path, str]:
     """Every generated file's text, by its path below the deployment root."""
     served = (*MODELS, *ADAPTERS)
-    contracts = {model: load_module(model).CONTRACT for model in served}
+    modules = {model: load_module(model) for model in served}
+    contracts = {model: module.CONTRACT for model, module in modules.items()}
     files = {}
     for profile, table in profiles.items():
         for model in served:
             if model in table["models"]:
                 settings = paths.model_settings(profiles, profile, model)
-                files[_config_path(settings)] = model_config(contracts[model], settings, table["description"])
+                text = model_config(contracts[model], settings, table["description"])
+                files[_config_path(settings)] = text + tensorrt_settings.accelerator(profiles, profile, model)
     for ensemble in ENSEMBLES:
         folder = Path("ensembles") / ensemble.name
         files[folder / "config.pbtxt"] = ensemble_config(ensemble, contracts)
         files[folder / "1" / ".gitkeep"] = ""  # Triton refuses an ensemble without a version folder
+    docstrings = {model: module.__doc__ or "" for model, module in modules.items()}
+    files[ensembles_page.PAGE] = ensembles_page.page(ENSEMBLES, contracts, docstrings)
     return files
 
 
@@ -58,8 +62,10 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
         f"max_batch_size: {settings.max_batch_size if contract.batched else 0}",
         *([f'default_model_filename: "{settings.model_file}"'] if is_graph else []),
         # A Python model gets requests one by one: those executed together may differ in shape.
-        *_tensors("input", contract.inputs, "" if is_graph or not contract.batched else " allow_ragged_batch: true"),
-        *_tensors("output", contract.all_outputs),
+        *tensor_lines(
+            "input", contract.inputs, "" if is_graph or not contract.batched else " allow_ragged_batch: true"
+        ),
+        *tensor_lines("output", contract.all_outputs),
         f"instance_group [{{ count: {settings.instance_count} kind: {settings.instance_kind}{_slot(settings)} }}]",
     ]
     lines += _batching(settings, contract.batched)
@@ -152,8 +158,8 @@ def ensemble_config(ensemble: Ensemble, contracts: dict[str, Contract]) -> str:
         f'name: "{ensemble.name}"',
         'platform: "ensemble"',
         f"max_batch_size: {ensemble.max_batch_size}",
-        *_tensors("input", ensemble.inputs),
-        *_tensors("output", tuple(outputs)),
+        *tensor_lines("input", ensemble.inputs),
+        *tensor_lines("output", tuple(outputs)),
         "ensemble_scheduling {",
     ]
     for step in ensemble.steps:
@@ -178,7 +184,8 @@ def _comment(lines: tuple[str, ...]) -> list[str]:
     return [f"# {line}" for line in lines]
 
 
-def _tensors(side: str, tensors: tuple[Tensor, ...], extra: str = "") -> list[str]:
+def tensor_lines(side: str, tensors: tuple[Tensor, ...], extra: str = "") -> list[str]:
+    """A config's inputs or outputs."""
     rows = [
         f'  {{ name: "{tensor.name}" data_type: {tensor.data_type} dims: [{", ".join(map(str, tensor.dims))}]{extra} }}'
         for tensor in tensors

@@ -11,6 +11,8 @@
     │   └── LicenceRefused          the licence policy forbids them
     ├── VerificationFailed          the graph differs from upstream; nothing was placed        exit 1
     ├── VersionInService            the file would replace one of a version that serves        exit 1
+    ├── PlanRefused                 there can be no TensorRT plan of the graph                 exit 1
+    ├── GpuMissing                  what is asked for needs a GPU                              exit 1
     ├── PlacementFailed             the repository cannot be written                           exit 1
     └── LibraryMissing              the extra `export` is not installed                        exit 1
 
@@ -88,6 +90,18 @@ class VersionInService(ExportError):
     """Versions were rolled here: the next one is built aside, not in place; the message names the commands."""
 
     code = "version_in_service"
+
+
+class PlanRefused(ExportError):
+    """There can be no TensorRT plan of the graph; says why, or quotes TensorRT."""
+
+    code = "plan_refused"
+
+
+class GpuMissing(ExportError):
+    """What is asked for needs a GPU, and there is none."""
+
+    code = "gpu_missing"
 
 
 class PlacementFailed(ExportError):

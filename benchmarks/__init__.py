@@ -70,6 +70,11 @@ def record(name: str, figures: dict[str, Any], folder: Path | None = None) -> Pa
     return path
 
 
+def named(name: str, profile: str) -> str:
+    """Name of a file of figures: those of the cpu profile have none of their own."""
+    return name if profile == "cpu" else f"{name}_{profile}"
+
+
 def checkpoint(sha256: str | None) -> Path:
     """The file of weights that a served model was built from.
 
@@ -86,8 +91,16 @@ def checkpoint(sha256: str | None) -> Path:
 
 
 def machine() -> str:
-    """What figures were taken on."""
-    return f"{_processor()}, {os.cpu_count()} cores"
+    """What figures were taken on: the processor, and the first GPU if there is one."""
+    return ", ".join([f"{_processor()}, {os.cpu_count()} cores", *_gpu()])
+
+
+def _gpu() -> list[str]:
+    command = ["nvidia-smi", "-i", "0", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return []
 
 
 def _processor() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -81,13 +82,20 @@ def checkpoint(sha256: str | None) -> Path:
     Raises:
         FileNotFoundError: it is not in the cache.
     """
-    from reelscope_export import paths, weights
+    from reelscope_export import paths
 
     packaged = importlib.metadata.distribution("rapidocr").locate_file("rapidocr/models")
     for file in (*paths.weights_folder().rglob("*"), *Path(str(packaged)).iterdir()):
-        if file.is_file() and weights.file_sha256(file) == sha256:
+        if file.is_file() and _sha256(file, file.stat().st_mtime_ns) == sha256:
             return file
     raise FileNotFoundError(f"no weights with SHA-256 {sha256} in {paths.weights_folder()}; build the models again")
+
+
+@functools.cache
+def _sha256(file: Path, changed_ns: int) -> str:
+    from reelscope_export import weights
+
+    return weights.file_sha256(file)
 
 
 def machine() -> str:

@@ -38,6 +38,7 @@ from benchmarks.analysis import resident_mb
 from benchmarks.gpu_check import read_gpu
 from benchmarks.observed import Observation, ObservedClient, Span, analyze, required_ensembles
 from benchmarks.predecessor import PredecessorProcess, Work
+from benchmarks.upstream import Weights
 from reelscope import settings
 from reelscope.analyzers import ANALYZERS
 from reelscope.embedded import EmbeddedServer
@@ -46,6 +47,8 @@ from reelscope_export import paths
 
 SECONDS, WIDTH, HEIGHT = 10.0, 1080, 1920
 REPEATS = 3
+NOT_WORK = ("clip", "weights", "profile", "device")
+"""Of `Work`: where, and with what."""
 
 
 def work_of(clip: Path, profile: settings.Profile, device: str, client: ObservedClient, found: Observation) -> Work:
@@ -70,6 +73,7 @@ def work_of(clip: Path, profile: settings.Profile, device: str, client: Observed
     )
     return Work(
         clip=str(clip),
+        weights=Weights.of(profile.name),
         profile=profile.name,
         device=device,
         faces=sum(len(call.answer["frame_index"]) for call in calls("faces") if call.answer),
@@ -123,7 +127,7 @@ def measure(clip: Path, profile: settings.Profile, device: str, repeats: int) ->
         "device": device,
         "models_not_served": failed,
         "left_out": missing,
-        "work": {name: value for name, value in _fields(work).items() if name not in ("clip", "profile", "device")},
+        "work": {name: value for name, value in _fields(work).items() if name not in NOT_WORK},
         "cold": {
             "server_ready": ready_seconds,
             "first_analysis": first.wall_seconds,

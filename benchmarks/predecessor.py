@@ -59,6 +59,7 @@ class Work:
     """What both sides have to do with a clip."""
 
     clip: str
+    weights: Weights
     profile: str = "cpu"
     device: str = "cpu"
     faces: int = 50
@@ -444,14 +445,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.work:
         lists = {name: tuple(value) for name, value in options.work.items() if isinstance(value, list)}
-        work = Work(**(options.work | lists))
-        _serve(Predecessor(work, Libraries(Weights(work.profile), work.device)))
+        work = Work(**(options.work | lists | {"weights": Weights(**options.work["weights"])}))
+        _serve(Predecessor(work, Libraries(work.weights, work.device)))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         clip = options.clip or footage.write_clip(
             Path(folder) / "clip.mp4", width=1080, height=1920, rate=30, seconds=10.0
         )
-        work = Work(clip=str(clip), profile=options.profile, device=options.device)
+        work = Work(clip=str(clip), weights=Weights.of(options.profile), profile=options.profile, device=options.device)
         with PredecessorProcess(work) as predecessor:
             for _ in range(options.repeats):
                 title = (

@@ -64,47 +64,84 @@ def heard(clip: Path, rate_hz: int) -> Sound:
     return np.concatenate(chunks)
 
 
+MODELS = (
+    "object_yolov8",
+    "pose_yolov8",
+    "embedding_clip",
+    "segmentation_segformer",
+    "face_detection_scrfd",
+    "face_attributes",
+    "face_landmarks",
+    "face_expression",
+    "speech_whisper_decoder",
+    "speech_emotion_wav2vec2",
+    "sound_events_ast",
+    "video_understanding_qwen2vl",
+    "text_detection_craft",
+    "text_recognition_crnn",
+)
+"""Served models whose weights upstream's libraries load."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """The weights that the models of a profile were built from."""
 
-    profile: str
+    files: dict[str, str]
+    """Model to its file."""
+    absent: dict[str, str]
+    """Model without one, and why."""
+    trained: tuple[str, ...]
+
+    @classmethod
+    def of(cls, profile: str) -> Weights:
+        """Find them; random ones that are not in the cache are drawn again, which takes minutes for large ones."""
+        files, absent, trained = {}, {}, []
+        for model in MODELS:
+            chosen = paths.model_settings(paths.read_profiles(), profile, model)
+            built = settings.model_repository() / model / "1" / chosen.model_file
+            recorded = fingerprint.recorded_weights(built, fingerprint.read_metadata(built))
+            if recorded is None:
+                absent[model] = f"{model} is not built for profile {profile}"
+                continue
+            trained += [model] * recorded.trained
+            try:
+                files[model] = str(_file(chosen, recorded))
+            except ModuleNotFoundError as error:
+                absent[model] = f"weights of {model} cannot be drawn: {error.name} is not installed"
+            except (ExportError, FileNotFoundError) as error:
+                absent[model] = f"weights of {model}: {error}"
+        return cls(files, absent, tuple(trained))
 
     def file(self, model: str) -> Path:
-        """Of one model; random ones that are not in the cache are drawn again.
+        """Of one model.
 
         Raises:
-            Absent: it is not built, or its weights are not to be had.
+            Absent: there are none.
         """
-        chosen = paths.model_settings(paths.read_profiles(), self.profile, model)
-        built = settings.model_repository() / model / "1" / chosen.model_file
-        recorded = fingerprint.recorded_weights(built, fingerprint.read_metadata(built))
-        if recorded is None:
-            raise Absent(f"{model} is not built for profile {self.profile}")
-        try:
-            return checkpoint(recorded.sha256)
-        except FileNotFoundError as missing:
-            if recorded.trained:
-                raise Absent(str(missing)) from missing
-        module = load_module(model)
-        drawn = weights.Cache(paths.weights_folder(), weights.read_manifest()).resolve(
-            model,
-            chosen.variant,
-            mode="random",
-            policy="any",
-            write_random=lambda file: module.write_random(chosen.variant, file),
-            recipe=fingerprint.recipe(model)[:12],
-        )
-        if drawn.sha256 != recorded.sha256:
-            raise Absent(f"{model} was built from other random weights than are drawn here; build it again")
-        return drawn.file
+        if model in self.absent:
+            raise Absent(self.absent[model])
+        return Path(self.files[model])
 
-    def is_trained(self, model: str) -> bool:
-        """Whether a model was built from trained weights."""
-        chosen = paths.model_settings(paths.read_profiles(), self.profile, model)
-        built = settings.model_repository() / model / "1" / chosen.model_file
-        recorded = fingerprint.recorded_weights(built, fingerprint.read_metadata(built))
-        return recorded is not None and recorded.trained
+
+def _file(chosen: paths.ModelSettings, recorded: weights.Weights) -> Path:
+    try:
+        return checkpoint(recorded.sha256)
+    except FileNotFoundError:
+        if recorded.trained:
+            raise
+    module = load_module(chosen.model)
+    drawn = weights.Cache(paths.weights_folder(), weights.read_manifest()).resolve(
+        chosen.model,
+        chosen.variant,
+        mode="random",
+        policy="any",
+        write_random=lambda file: module.write_random(chosen.variant, file),
+        recipe=fingerprint.recipe(chosen.model)[:12],
+    )
+    if drawn.sha256 != recorded.sha256:
+        raise FileNotFoundError("built from other random weights than are drawn here; build it again")
+    return drawn.file
 
 
 class Libraries:
@@ -193,7 +230,7 @@ class Libraries:
     @cached_property
     def reader(self) -> Any:
         """The text reader whose weights are served: EasyOCR where they are trained, else RapidOCR."""
-        if self._weights.is_trained("text_detection_craft"):
+        if "text_detection_craft" in self._weights.trained:
             import easyocr
 
             detection, recognition = (

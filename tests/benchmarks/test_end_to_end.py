@@ -42,7 +42,7 @@ def test_the_ratio_compares_times_of_the_same_turn() -> None:
     assert end_to_end._ratios(ours, theirs, repeated=False)["median"] == pytest.approx(4.5)
 
 
-def test_the_predecessor_is_told_to_do_what_the_system_did() -> None:
+def test_the_predecessor_is_told_to_do_what_the_system_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = [
         Call("faces", {}, {"frame_index": np.zeros(7)}),
         Call("faces", {}, {"frame_index": np.zeros(2)}),
@@ -66,6 +66,7 @@ def test_the_predecessor_is_told_to_do_what_the_system_did() -> None:
         results=SimpleNamespace(analyzers={"speech_transcription": SimpleNamespace(models=(model,))})
     )
     client = SimpleNamespace(calls=calls)
+    monkeypatch.setenv("REELSCOPE_REPOSITORY", str(tmp_path))  # without a model: nothing to find weights of
     work = end_to_end.work_of(Path("clip.mp4"), settings.profile("cpu"), "cpu", client, found)
     assert (work.faces, work.crops) == (9, 3)
     assert work.sound_windows == (2.0, 2.0)

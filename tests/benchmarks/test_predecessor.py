@@ -13,6 +13,7 @@ from benchmarks.predecessor import STEPS, Predecessor, Step, Work
 from benchmarks.upstream import Absent, Libraries, Weights
 from reelscope.analyzers import ANALYZERS
 
+NOTHING = Weights(files={}, absent={}, trained=())
 READ_ONLY = {"temporal_flow", "cross_analyzer_intelligence"}
 """They read what others found; the predecessor pays nothing for them."""
 
@@ -36,7 +37,7 @@ def test_every_analyzer_is_there_in_four_stages() -> None:
 def test_a_library_that_is_not_installed_is_named_and_the_others_run(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    libraries = Libraries(Weights("cpu"), "cpu")
+    libraries = Libraries(NOTHING, "cpu")
 
     def load(names: tuple[str, ...]) -> None:
         if "reader" in names:
@@ -50,7 +51,7 @@ def test_a_library_that_is_not_installed_is_named_and_the_others_run(
     )
     monkeypatch.setattr(predecessor, "STEPS", steps)
     monkeypatch.setattr(predecessor, "_LAST_OF_STAGE", {step.stage: step for step in steps})
-    working = Predecessor(Work(clip=str(clip)), libraries)
+    working = Predecessor(Work(clip=str(clip), weights=NOTHING), libraries)
     working.load()
     assert working.missing == {"text_overlay": "the library easyocr is not installed"}
     assert [step["analyzer"] for step in working.run()] == ran == ["cut_analysis"]
@@ -58,13 +59,13 @@ def test_a_library_that_is_not_installed_is_named_and_the_others_run(
 
 def test_a_model_that_is_not_built_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REELSCOPE_REPOSITORY", str(tmp_path))
-    libraries = Libraries(Weights("cpu"), "cpu")
+    libraries = Libraries(Weights.of("cpu"), "cpu")
     with pytest.raises(Absent, match="pose_yolov8 is not built for profile cpu"):
         libraries.load(("pose",))
 
 
 def test_what_was_asked_before_is_timed_apart(clip: Path) -> None:
-    working = Predecessor(Work(clip=str(clip)), Libraries(Weights("cpu"), "cpu"))
+    working = Predecessor(Work(clip=str(clip), weights=NOTHING), Libraries(NOTHING, "cpu"))
     with working.again():
         sum(range(200_000))
     once = working.repeated_seconds

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import roofline
-from benchmarks.roofline import Counted
+from benchmarks import counting, roofline
+from benchmarks.counting import Counted
 
 
 def profiled(
@@ -26,10 +26,10 @@ def profiled(
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    options = roofline.profiling_options(str(folder / "known"))
+    options = counting.profiling_options(str(folder / "known"))
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     session.run(None, {"x": np.zeros(shape, np.float32)})
-    return roofline.count_events(json.loads(Path(session.end_profiling()).read_text()))
+    return counting.count_events(json.loads(Path(session.end_profiling()).read_text()))
 
 
 def test_a_convolution(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_qwen_reads_its_weights_for_every_step() -> None:
     }
     inputs = {"frames": np.zeros((2, 8, 392, 504, 3), np.uint8)}
     few, many = (
-        roofline.qwen_work(config, {"vision": 10**6, "text": 10**7}, inputs, np.array([[1100, n], [1100, n]], np.int32))
+        counting.qwen_work(config, {"vision": 10**6, "text": 10**7}, inputs, np.array([[1100, n], [1100, n]], np.int32))
         for n in (1, 129)
     )
     assert many.bytes - few.bytes == 128 * 2 * 10**7

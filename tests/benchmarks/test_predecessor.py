@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import footage, predecessor, upstream
-from benchmarks.predecessor import STEPS, Predecessor, Step, Work
+from benchmarks import footage, predecessor, predecessor_steps, upstream
+from benchmarks.predecessor import Predecessor, Work
+from benchmarks.predecessor_steps import STEPS, Step
 from benchmarks.upstream import Absent, Libraries, Weights
 from reelscope.analyzers import ANALYZERS
 
@@ -50,7 +51,6 @@ def test_a_library_that_is_not_installed_is_named_and_the_others_run(
         Step("cut_analysis", 4, (), lambda self: ran.append("cut_analysis")),
     )
     monkeypatch.setattr(predecessor, "STEPS", steps)
-    monkeypatch.setattr(predecessor, "_LAST_OF_STAGE", {step.stage: step for step in steps})
     working = Predecessor(Work(clip=str(clip), weights=NOTHING), libraries)
     working.load()
     assert working.missing == {"text_overlay": "the library easyocr is not installed"}
@@ -77,7 +77,7 @@ def test_what_was_asked_before_is_timed_apart(clip: Path) -> None:
 
 @pytest.mark.parametrize(("total", "count"), [(7, 3), (0, 5), (50, 50), (3, 10)])
 def test_faces_are_spread_over_all_frames(total: int, count: int) -> None:
-    shares = predecessor._shares(total, count)
+    shares = predecessor_steps._shares(total, count)
     assert (len(shares), sum(shares)) == (count, total)
     assert max(shares) - min(shares) <= 1
 

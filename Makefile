@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo acceptance commission test test-all lint export configs schema dashboard serve stop bench bench-vlm perf clean lock
+.PHONY: help setup demo acceptance commission test test-all lint export configs schema dashboard serve stop bench bench-gate bench-vlm perf clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -58,6 +58,7 @@ lint: setup ## Check style and types, and that generated files are current.
 	$(BIN)/docker-compose -f server/compose.yaml config --quiet
 	$(BIN)/docker-compose -f server/compose.yaml -f server/compose.tls.yaml config --quiet
 	$(BIN)/python server/monitoring/dashboard.py --check
+	$(BIN)/python -m benchmarks.figures --check
 
 export: setup ## Build the models of PROFILE (default: cpu) with WEIGHTS (auto, trained, random).
 	$(BIN)/reelscope-export --all --profile $(PROFILE) --weights $(WEIGHTS)
@@ -78,12 +79,24 @@ serve: export ## Start the local Triton and leave it running.
 stop: setup ## Stop the local Triton.
 	$(BIN)/reelscope server down
 
-bench: export ## Measure transport, a clip end to end, the client's memory, time over length, and the page (an hour).
-	$(BIN)/python -m benchmarks.transport
-	$(BIN)/python -m benchmarks.end_to_end
-	$(BIN)/python -m benchmarks.memory
-	$(BIN)/python -m benchmarks.scaling
+bench: export ## Measure everything that PROFILE can here, and write the README's figures (two hours on 2 cores).
+	$(BIN)/python -m benchmarks.end_to_end --profile $(PROFILE) --device $(if $(filter cpu,$(PROFILE)),cpu,cuda:0)
+	$(BIN)/python -m benchmarks.throughput --profile $(PROFILE)
+	-$(BIN)/python -m benchmarks.served_vs_raw --profile $(PROFILE)
+	$(BIN)/python -m benchmarks.roofline --profile $(PROFILE)
+ifeq ($(PROFILE),cpu)
+	-$(BIN)/python -m benchmarks.transport
+	-$(BIN)/python -m benchmarks.hearing
+	-$(BIN)/python -m benchmarks.speech
+	-$(BIN)/python -m benchmarks.memory
+	-$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.page
+endif
+	$(BIN)/python -m benchmarks.figures
+	-$(BIN)/python -m benchmarks.targets
+
+bench-gate: export ## Hold quick ratios to the recorded ones: fails when something became slower (ten minutes).
+	$(BIN)/python -m benchmarks.gate
 
 bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200 --device cuda:0" on a GPU).
 	$(BIN)/python -m benchmarks.vlm $(VLM)

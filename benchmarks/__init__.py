@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -70,24 +71,44 @@ def record(name: str, figures: dict[str, Any], folder: Path | None = None) -> Pa
     return path
 
 
+def named(name: str, profile: str) -> str:
+    """Name of a file of figures: those of the cpu profile have none of their own."""
+    return name if profile == "cpu" else f"{name}_{profile}"
+
+
 def checkpoint(sha256: str | None) -> Path:
     """The file of weights that a served model was built from.
 
     Raises:
         FileNotFoundError: it is not in the cache.
     """
-    from reelscope_export import paths, weights
+    from reelscope_export import paths
 
     packaged = importlib.metadata.distribution("rapidocr").locate_file("rapidocr/models")
     for file in (*paths.weights_folder().rglob("*"), *Path(str(packaged)).iterdir()):
-        if file.is_file() and weights.file_sha256(file) == sha256:
+        if file.is_file() and _sha256(file, file.stat().st_mtime_ns) == sha256:
             return file
     raise FileNotFoundError(f"no weights with SHA-256 {sha256} in {paths.weights_folder()}; build the models again")
 
 
+@functools.cache
+def _sha256(file: Path, changed_ns: int) -> str:
+    from reelscope_export import weights
+
+    return weights.file_sha256(file)
+
+
 def machine() -> str:
-    """What figures were taken on."""
-    return f"{_processor()}, {os.cpu_count()} cores"
+    """What figures were taken on: the processor, and the first GPU if there is one."""
+    return ", ".join([f"{_processor()}, {os.cpu_count()} cores", *_gpu()])
+
+
+def _gpu() -> list[str]:
+    command = ["nvidia-smi", "-i", "0", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return []
 
 
 def _processor() -> str:

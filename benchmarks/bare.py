@@ -68,7 +68,7 @@ class BareModels:
                     "model_config": json.dumps(model.config),
                     "model_repository": str(model.folder),
                     "model_version": model.versions[-1],
-                    "model_instance_kind": "CPU",
+                    "model_instance_kind": "GPU" if _is_on_gpu(model) else "CPU",
                     "model_instance_device_id": "0",
                 }
             )
@@ -118,6 +118,10 @@ def _importing_from(folder: Path) -> Iterator[None]:
         sys.modules.update(aside)
 
 
+def _is_on_gpu(model: ServedModel) -> bool:
+    return any(group["kind"] == "KIND_GPU" for group in model.config["instance_group"])
+
+
 def _graph(model: ServedModel) -> Infer:
     """A session as the server's backend opens it."""
     backend = str(settings.deployment_root() / "server" / "backends" / "onnxruntime")
@@ -126,7 +130,8 @@ def _graph(model: ServedModel) -> Infer:
     from ort_session import open_session, run_options
 
     file = model.folder / model.versions[-1] / model.file_name
-    session, options = open_session(model.config, model.name, file, None), run_options(model.config)
+    device_id = 0 if _is_on_gpu(model) else None
+    session, options = open_session(model.config, model.name, file, device_id), run_options(model.config)
 
     def run(inputs: Arrays, outputs: Iterable[str]) -> dict[str, np.ndarray]:
         names = list(outputs)

@@ -54,6 +54,7 @@ MAX_LOAD = 0.7
 """Processes that wanted to run in the last minute, on average."""
 SENTENCE = "look at this cat it sits on the warm roof all day long and waits for the rain to stop "
 """Without a mark at which the voice would pause."""
+SERVED = ("voice_activity_silero", *NETWORKS, "speech_whisper")
 FORCED = {"temperatures": "0", "max_tokens": str(TOKENS), "max_passes": "100"}
 """Parameters of speech_whisper, for networks with random weights as well."""
 CLIPS = 4
@@ -261,17 +262,36 @@ def are_equal(found: Words, expected: Words) -> bool:
     )
 
 
+def half_a_minute() -> np.ndarray:
+    """A window of Whisper's full of speech, float32 [480000]."""
+    return spoken.say(SENTENCE * 8)[: whisper_network.WINDOW_SAMPLES]
+
+
+def quick_ratio(repeats: int) -> float:
+    """How many times as fast the ensemble is as `whisper.transcribe`: the figure of this benchmark, alone."""
+    torch.set_num_threads(THREADS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedServer(settings.profile("cpu"), models=SERVED) as server,
+        InferenceClient(server.grpc_url) as client,
+    ):
+        force(server.grpc_url)
+        file = served_weights(settings.model_repository() / NETWORKS[1] / "1" / "cpu.onnx", Path(folder))
+        calls = {OURS: ours(client, half_a_minute()), THEIRS: theirs(whisper_network.load(file), half_a_minute())}
+        times = interleaved(calls, repeats)
+    return min(times[THEIRS]) / min(times[OURS])
+
+
 def main() -> int:
     """Measure in turns, print, write down."""
     if (load := os.getloadavg()[0]) > MAX_LOAD:
         raise SystemExit(f"the machine is busy (load {load:.1f}; at most {MAX_LOAD:g}): nothing was measured")
     torch.set_num_threads(THREADS)
     repository = settings.model_repository()
-    sound = spoken.say(SENTENCE * 8)[: whisper_network.WINDOW_SAMPLES]
-    served = ["voice_activity_silero", *NETWORKS, "speech_whisper"]
+    sound = half_a_minute()
     with (
         tempfile.TemporaryDirectory() as folder,
-        EmbeddedServer(settings.profile("cpu"), models=served) as server,
+        EmbeddedServer(settings.profile("cpu"), models=SERVED) as server,
         InferenceClient(server.grpc_url) as client,
     ):
         steps_per_call = force(server.grpc_url)

@@ -22,6 +22,7 @@ from reelscope.decode import MAX_SECONDS, Decoder
 from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
 from reelscope.results import AnalyzerResult, Detail, Results, RunFacts, Tracks
+from reelscope.room import Room
 from reelscope.settings import Profile
 from reelscope.signals import Followed, Shots, Signal, SoundSignal, Track
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES, source_of
@@ -168,13 +169,17 @@ def _decode(
         answered = max(answered, decoded * fmean(worker.share for worker in workers.values()))
         on_progress("signals", answered)
 
+    room = Room(workers.values())
     for worker in workers.values():
         worker.start(header)
     for part in decoder:
+        if isinstance(part, Window):
+            room.enter(part)
         for worker in workers.values():
             worker.offer(part, deadline, tell)
         if isinstance(part, Window):
             part.release()
+            room.wait(deadline, tell)
         elif isinstance(part, FrameChunk) and header.stated_seconds:
             decoded = min(1.0, float(part.times_seconds[-1]) / header.stated_seconds)
             on_progress("decode", decoded)

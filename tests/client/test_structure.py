@@ -24,7 +24,7 @@ LAYERS = (
     {"signals", "inference", "sampler"},
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker", "rollout"},
-    {"schema", "turns"},
+    {"schema", "turns", "room"},
     {"pipeline", "exports", "check", "doctor", "reference"},
     {"terminal", "report"},
     {"job"},

@@ -18,8 +18,8 @@ from reelscope.sources.base import Source, sampling_name
 from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
 
 IN_FLIGHT = 2
-"""Calls not yet answered: the server works on one while the other's answer is being used. Between two pieces of the clip
-only one is left, so that a source keeps one window."""
+"""Calls not yet answered: the server works on one while the other's answer is being used. Between two pieces of the
+clip only one is left, so that a source keeps one window."""
 CALL_SECONDS = 240.0
 """Longest that one call may take, the one before it and other clips' in the server's queue included; a cold GPU
 compiles for a minute."""

@@ -31,6 +31,7 @@ from reelscope.job import (
     print_failed,
     writable,
 )
+from reelscope.processes import share_heaps
 from reelscope.terminal import (
     INCOMPLETE,
     NO_SERVER,
@@ -64,6 +65,7 @@ app.command()(gateway.serve)
 @app.callback(invoke_without_command=True)
 def main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """Print the version."""
+    share_heaps()
     if version:
         console.print(f"reelscope {__version__}")
         raise typer.Exit

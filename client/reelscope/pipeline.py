@@ -119,7 +119,8 @@ def analyze(
                 workers[feeder].feed(worker, deadline)
         turns = Turns(analyzers, allowed, workers, header, detail, told)
         try:
-            media, incomplete = _decode(decoder, header, workers, deadline, on_progress, turns)
+            room = Room(workers.values(), client.release_windows if client else lambda: None)
+            media, incomplete = _decode(decoder, header, workers, room, deadline, on_progress, turns)
         finally:
             for worker in workers.values():
                 worker.abandon()
@@ -152,6 +153,7 @@ def _decode(
     decoder: Decoder,
     header: ClipHeader,
     workers: Mapping[type[Signal], Worker],
+    room: Room,
     deadline: Deadline,
     on_progress: Progress,
     turns: Turns,
@@ -169,7 +171,6 @@ def _decode(
         answered = max(answered, decoded * fmean(worker.share for worker in workers.values()))
         on_progress("signals", answered)
 
-    room = Room(workers.values())
     for worker in workers.values():
         worker.start(header)
     for part in decoder:
@@ -188,6 +189,7 @@ def _decode(
             break
     else:
         on_progress("decode", 1.0)
+    room.end()
     media, decoded = decoder.facts(), 1.0
     incomplete = (reason if media.coverage < 1 else None) or decoder.damage
 

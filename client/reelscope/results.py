@@ -455,7 +455,7 @@ def _with_wire_parameters(found: AnalyzerResult[Any, Any]) -> AnalyzerResult[Any
     return replace(found, parameters={wire_name(name): value for name, value in found.parameters.items()})
 
 
-def _round(values: Any, key: str | None) -> None:
+def _round(values: Any, key: Any) -> None:
     """Times to the millisecond, everything else to 5 decimals: finer digits are noise and double the file.
 
     In place: a second copy of the results would be what takes most memory in a long job.
@@ -465,7 +465,7 @@ def _round(values: Any, key: str | None) -> None:
     """
     is_object = isinstance(values, dict)
     for place, value in values.items() if is_object else enumerate(values):
-        name = place if is_object else key
+        name: Any = place if is_object else key
         if isinstance(value, float):
             if not math.isfinite(value):
                 raise ValueError(f"{name} is {value}")

@@ -21,10 +21,17 @@ Sources that read different frames may keep one of either kind until their next,
 class Room:
     """Counts the windows of one clip that somebody still reads."""
 
-    def __init__(self, workers: Collection[Worker]) -> None:
-        """Begin with no window; `workers` are those that read."""
+    def __init__(self, workers: Collection[Worker], on_empty: Callable[[], None]) -> None:
+        """Begin with no window.
+
+        Args:
+            workers: those that read.
+            on_empty: called, in whichever thread, when no window comes any more and none is read.
+        """
         self._workers = workers
         self._read_count = 0
+        self._on_empty = on_empty
+        self._has_ended = False
         self._changed = threading.Condition()
 
     def enter(self, window: Window) -> None:
@@ -46,7 +53,18 @@ class Room:
                 if not self._changed.wait(TICK_SECONDS):
                     on_wait()
 
+    def end(self) -> None:
+        """No window comes any more."""
+        with self._changed:
+            self._has_ended = True
+            is_empty = not self._read_count
+        if is_empty:
+            self._on_empty()
+
     def _leave(self) -> None:
         with self._changed:
             self._read_count -= 1
+            is_empty = self._has_ended and not self._read_count
             self._changed.notify()
+        if is_empty:
+            self._on_empty()

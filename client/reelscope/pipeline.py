@@ -22,6 +22,7 @@ from reelscope.decode import MAX_SECONDS, Decoder
 from reelscope.errors import UsageError
 from reelscope.inference import InferenceClient
 from reelscope.results import AnalyzerResult, Detail, Results, RunFacts, Tracks
+from reelscope.room import Room
 from reelscope.settings import Profile
 from reelscope.signals import Followed, Shots, Signal, SoundSignal, Track
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES, source_of
@@ -118,7 +119,8 @@ def analyze(
                 workers[feeder].feed(worker, deadline)
         turns = Turns(analyzers, allowed, workers, header, detail, told)
         try:
-            media, incomplete = _decode(decoder, header, workers, deadline, on_progress, turns)
+            room = Room(workers.values(), client.release_windows if client else lambda: None)
+            media, incomplete = _decode(decoder, header, workers, room, deadline, on_progress, turns)
         finally:
             for worker in workers.values():
                 worker.abandon()
@@ -151,6 +153,7 @@ def _decode(
     decoder: Decoder,
     header: ClipHeader,
     workers: Mapping[type[Signal], Worker],
+    room: Room,
     deadline: Deadline,
     on_progress: Progress,
     turns: Turns,
@@ -171,10 +174,13 @@ def _decode(
     for worker in workers.values():
         worker.start(header)
     for part in decoder:
+        if isinstance(part, Window):
+            room.enter(part)
         for worker in workers.values():
             worker.offer(part, deadline, tell)
         if isinstance(part, Window):
             part.release()
+            room.wait(deadline, tell)
         elif isinstance(part, FrameChunk) and header.stated_seconds:
             decoded = min(1.0, float(part.times_seconds[-1]) / header.stated_seconds)
             on_progress("decode", decoded)
@@ -183,6 +189,7 @@ def _decode(
             break
     else:
         on_progress("decode", 1.0)
+    room.end()
     media, decoded = decoder.facts(), 1.0
     incomplete = (reason if media.coverage < 1 else None) or decoder.damage
 

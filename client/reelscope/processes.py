@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+_M_ARENA_MAX = -8
+"""glibc's malloc.h."""
+
+
+def share_heaps() -> None:
+    """Have the threads of this process share two of glibc's heaps; before they start.
+
+    By default each of an analysis' thirty gets a heap of its own, and keeps in it what it once needed: together some
+    60 MB. Nothing happens with another C library.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_M_ARENA_MAX, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import functools
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, NotRequired, TypeVar
+from typing import Any, Generic, Literal, NotRequired, TextIO, TypeVar
 
 import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -281,8 +281,8 @@ def wire_values(model: BaseModel) -> dict[str, Any]:
     Raises:
         ValueError: a number that JSON cannot hold.
     """
-    values: dict[str, Any] = _rounded(model.model_dump(mode="json", by_alias=True), None)
-    json.dumps(values, allow_nan=False)
+    values: dict[str, Any] = model.model_dump(mode="json", by_alias=True)
+    _round(values, None)
     return values
 
 
@@ -357,7 +357,11 @@ def write(values: Mapping[str, Any], path: Path) -> None:
     Raises:
         UsageError: the folder cannot be written to.
     """
-    write_text(json.dumps(values, allow_nan=False, ensure_ascii=False, indent=1) + "\n", path)
+    with _appearing(
+        path
+    ) as file:  # piece by piece: as one text, the results of ten minutes would be there several times
+        file.writelines(json.JSONEncoder(allow_nan=False, ensure_ascii=False, indent=1).iterencode(values))
+        file.write("\n")
 
 
 def write_text(text: str, path: Path) -> None:
@@ -366,15 +370,24 @@ def write_text(text: str, path: Path) -> None:
     Raises:
         UsageError: the folder cannot be written to.
     """
+    with _appearing(path) as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def _appearing(path: Path) -> Iterator[TextIO]:
+    """A file to write, which takes its place when all is written and is removed when not."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, "utf-8")
+        with unfinished.open("w", encoding="utf-8") as file:
+            yield file
         unfinished.replace(path)
     except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
         with contextlib.suppress(OSError):
             unfinished.unlink()
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -446,12 +459,21 @@ def _with_wire_parameters(found: AnalyzerResult[Any, Any]) -> AnalyzerResult[Any
     return replace(found, parameters={wire_name(name): value for name, value in found.parameters.items()})
 
 
-def _rounded(value: Any, key: str | None) -> Any:
-    """Times to the millisecond, everything else to 5 decimals: finer digits are noise and double the file."""
-    if isinstance(value, float):
-        return round(value, 3 if key in ("start", "end", "t") or (key or "").endswith(("_s", "_ms")) else 5)
-    if isinstance(value, dict):
-        return {name: _rounded(item, name) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item, key) for item in value]
-    return value
+def _round(values: Any, key: Any) -> None:
+    """Times to the millisecond, everything else to 5 decimals: finer digits are noise and double the file.
+
+    In place: a second copy of the results would be what takes most memory in a long job.
+
+    Raises:
+        ValueError: a number that JSON cannot hold.
+    """
+    is_object = isinstance(values, dict)
+    for place, value in values.items() if is_object else enumerate(values):
+        name: Any = place if is_object else key
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise ValueError(f"{name} is {value}")
+            is_time = name in ("start", "end", "t") or (name or "").endswith(("_s", "_ms"))
+            values[place] = round(value, 3 if is_time else 5)
+        elif isinstance(value, (dict, list)):
+            _round(value, name)

@@ -9,21 +9,16 @@ REELSCOPE_TRITON_CERT, REELSCOPE_TRITON_CERT_KEY
                        files with our certificate and its key, for servers that ask for one
 REELSCOPE_TRITON_ADMIN_KEY_FILE
                        file with the key of Triton's restricted protocols; the local server is started with it, too
-NUMBA_CACHE_DIR        what librosa's compiler keeps (default: the user's cache folder)
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -71,38 +66,6 @@ def state_folder() -> Path:
             "export REELSCOPE_STATE=WRITABLE_FOLDER",
         )
     return folder
-
-
-def keep_compiled_code() -> None:
-    """Have numba keep what it compiles in the user's cache, unless NUMBA_CACHE_DIR says where; before its import.
-
-    Beside the libraries, its own choice, it may not be allowed to, and their import then fails altogether.
-    """
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    folder = platformdirs.user_cache_path("reelscope") / "numba"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        is_writable = os.access(folder, os.W_OK | os.X_OK)
-    except OSError:
-        is_writable = False
-    os.environ["NUMBA_CACHE_DIR"] = str(folder) if is_writable else tempfile.mkdtemp(prefix="reelscope-numba-")
-
-
-@contextmanager
-def compiling() -> Iterator[None]:
-    """Be the only process of this machine that numba compiles in, `keep_compiled_code` included.
-
-    Its cache numbers the variants of a function; two processes that fill it at once can give two variants one number,
-    and calling the wrong one crashes.
-    """
-    keep_compiled_code()
-    folder = Path(os.environ["NUMBA_CACHE_DIR"])
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "reelscope.lock").open("a") as lock:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def model_repository() -> Path:

@@ -184,6 +184,8 @@ class Window:
     """Number of the sample in every row, counted from the clip's first at the base rate; empty for extra frames."""
     times_seconds: tuple[float, ...]
     """Time of every row."""
+    on_closed: Callable[[], None] | None = None
+    """Called when the last reader is done."""
 
     def __init__(self, buffer: FrameBuffer, first_sample: int, count: int, base_frame_rate: Fraction) -> None:
         """Take over `buffer`, whose first `count` rows hold samples first_sample ... in `nested_order`."""
@@ -210,6 +212,8 @@ class Window:
             last = self._readers == 0
         if last:
             self.buffer.close()
+            if self.on_closed:
+                self.on_closed()
 
 
 class ExtraWindow(Window):

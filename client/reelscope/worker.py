@@ -54,6 +54,7 @@ class Worker:
         self._lock = threading.Lock()
         self._source = source
         self._busy_since: float | None = None
+        self._is_closed = False
         self._done = 0
         self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
         # What the source asks the server belongs to the request, and the trace, of whoever made the worker.
@@ -123,6 +124,12 @@ class Worker:
             self._thread.join(min(wait, TICK_SECONDS))
             on_wait()
 
+    def hangs(self, deadline: Deadline) -> bool:
+        """Whether the source has been given up and is still at its step; given up here, when it is time."""
+        if self.error is None and self._thread.is_alive():
+            self._wait_seconds(float("inf"), deadline)
+        return self.error is not None and self._busy_since is not None
+
     def abandon(self) -> None:
         """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended.
 
@@ -182,13 +189,20 @@ class Worker:
                     break
                 self._guarded(lambda item=item: self._source.push(item))  # type: ignore[misc]
                 self._done += 1
+                if self.error is not None:
+                    self._close()  # the others shall not wait for the windows that it holds
                 if isinstance(item, _SHARED):
                     item.release()
         finally:
-            self._source.close()
+            self._close()
             self._discard()
             self.cpu_seconds = time.thread_time() - cpu_began
             self.wall_seconds = time.monotonic() - began
+
+    def _close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._source.close()
 
     def _finish(self, duration_seconds: float) -> None:
         signal = self._source.finish(duration_seconds)

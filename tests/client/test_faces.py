@@ -39,6 +39,9 @@ class Server:
     def allocate(self, height, width):
         return Memory(height, width)
 
+    def release_windows(self):
+        pass
+
     def submit(self, model, buffer, rows, outputs, timeout_seconds, inputs):
         samples = [self._sample_count + number for number in nested_order(rows)]
         self._sample_count += rows

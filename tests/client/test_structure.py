@@ -25,7 +25,7 @@ LAYERS = (
     {"signals", "inference", "sampler", "sizing"},
     {"decode", "sources", "analyzers", "embedded"},
     {"results", "worker", "rollout", "container"},
-    {"schema", "turns"},
+    {"schema", "turns", "room"},
     {"pipeline", "exports", "check", "doctor", "reference"},
     {"terminal", "report"},
     {"job"},

@@ -33,6 +33,17 @@ def test_windows_of_a_killed_client_are_unmapped(server):
     assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) <= before
 
 
+def test_memory_of_closed_windows_is_given_back_when_no_more_come(server):
+    with InferenceClient(server.grpc_url) as client:
+        before = len(connect(server.grpc_url).get_system_shared_memory_status().regions)
+        closed, held = (client.allocate(72, 128) for _ in range(2))
+        closed.close()
+        client.release_windows()
+        assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) == before + 1
+        held.array[:] = 7
+        assert client.allocate(72, 128).array.shape == (20, 72, 128, 3)
+
+
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
 def test_a_proxy_in_the_environment_is_passed_by(server, monkeypatch, variable):
     """gRPC would send loopback traffic to it, too."""

@@ -105,6 +105,10 @@ class InferenceClient:
         """Memory for one window of [WINDOW_FRAMES, height, width, 3] uint8 that `submit` can send."""
         return self._memory.allocate(height, width)
 
+    def release_windows(self) -> None:
+        """Give back the memory of windows that were closed; it is kept for the next ones until then."""
+        self._memory.release()
+
     def submit(
         self,
         model: str,

@@ -112,6 +112,13 @@ class WindowMemory:
                 self.is_shared = False
         return PlainBuffer(shape)
 
+    def release(self) -> None:
+        """Destroy the regions that no window is in; `allocate` makes new ones."""
+        while self._free:
+            region = self._free.pop()
+            self._regions.remove(region)
+            region.destroy(self._client)
+
     def destroy(self) -> None:
         """Destroy every region, also those that a hung reader never gave back."""
         for region in self._regions:

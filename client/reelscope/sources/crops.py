@@ -68,6 +68,7 @@ class CropSource(WindowSource[TrackedWindow]):
         times = np.array(part.window.times_seconds)[rows]
         about = times, part.track_ids[chosen], part.boxes_xyxy[chosen].clip(0, 1)
         self.ask(part.window, int(rows.max()) + 1, inputs, about)
+        self.drain()  # the next object worth a look may be far away, and the window would be kept until then
 
     def consume_frames(self, asked: Asked, answer: dict[str, NDArray[Any]]) -> None:
         """Keep the answers about one window."""

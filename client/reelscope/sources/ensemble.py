@@ -18,7 +18,8 @@ from reelscope.sources.base import Source, sampling_name
 from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
 
 IN_FLIGHT = 2
-"""Calls not yet answered: the server works on one while the other's answer is being used."""
+"""Calls not yet answered: the server works on one while the other's answer is being used. Between two pieces of the
+clip only one is left, so that a source keeps one window."""
 CALL_SECONDS = 240.0
 """Longest that one call may take, the one before it and other clips' in the server's queue included; a cold GPU
 compiles for a minute."""
@@ -52,6 +53,7 @@ class AskingSource(Source[Part], Generic[Part]):
     """Asks one ensemble, and consumes its answers in the order of the calls."""
 
     patience_seconds: ClassVar[float] = IN_FLIGHT * CALL_SECONDS + 60
+    in_flight: ClassVar[int] = IN_FLIGHT
     ensemble: str
     networks: tuple[str, ...]
     """Models whose provenance the ensemble reports as outputs `<model>_provenance`."""
@@ -73,30 +75,29 @@ class AskingSource(Source[Part], Generic[Part]):
         return (*self.outputs, *(f"{network}_provenance" for network in self.networks))
 
     def ask_about(self, inputs: Mapping[str, NDArray[Any]], about: Any) -> None:
-        """Ask about arrays, which are sent inside the request; consume the oldest answer when enough are under way.
+        """Ask about arrays, which are sent inside the request; consume the answers to earlier calls but one.
 
         Args:
             inputs: every input of the ensemble, by name.
             about: given to `consume`.
         """
-        self.make_room()
         seconds = self._deadline.remaining(CALL_SECONDS)
         self.expect(about, self._client.ask(self.ensemble, inputs, self.wanted, seconds))
 
-    def make_room(self) -> None:
-        """Consume the oldest answer if enough are under way."""
-        if len(self._pending) == IN_FLIGHT:
-            self._consume_oldest()
-
     def expect(self, about: Any, answer: PendingAnswer) -> None:
-        """Remember a call that is under way."""
+        """Remember a call that is under way, and consume answers until there is room for another."""
         self._pending.append((about, answer))
         self.calls += 1
+        self.consume_until(self.in_flight - 1)
+
+    def consume_until(self, count: int) -> None:
+        """Consume the oldest answers until at most `count` are under way."""
+        while len(self._pending) > count:
+            self._consume_oldest()
 
     def drain(self) -> None:
         """Consume every answer that is still under way."""
-        while self._pending:
-            self._consume_oldest()
+        self.consume_until(0)
 
     def close(self) -> None:
         """Cancel what is under way and give back what it was about."""
@@ -152,7 +153,7 @@ class WindowSource(AskingSource[Part], Generic[Part]):
         inputs: Mapping[str, NDArray[Any]] | None = None,
         about: Any = None,
     ) -> None:
-        """Ask about a window's first rows; consume the oldest answer when enough are under way.
+        """Ask about a window's first rows; consume the answers to earlier calls but one.
 
         Args:
             window: kept until the answer has been consumed.
@@ -160,7 +161,6 @@ class WindowSource(AskingSource[Part], Generic[Part]):
             inputs: further inputs of the ensemble, by name.
             about: given to `consume_frames` as `Asked.about`.
         """
-        self.make_room()
         seconds = self._deadline.remaining(CALL_SECONDS)
         window.retain()
         try:

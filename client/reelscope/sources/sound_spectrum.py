@@ -1,11 +1,9 @@
 """Spectrum of the clip's own sound, on the CPU: onsets, beats, spectral shape, MFCC, percussion, pitch classes.
 
-By librosa, with its conventions: 22.05 kHz mono, Hann windows of 2048 samples, hop 512, 128 mel bands, magnitudes not
-scaled. It is called on blocks of ten seconds that overlap by one on either side, so that everything but some sixty
-numbers per window is dropped as the sound comes. Channels are averaged: what is opposite in two channels is not there.
-
-numba compiles parts of librosa at every import (3 s; half a minute the first time on a machine): that begins in a
-thread when the clip does, and only the first block waits for it.
+By the conventions of librosa: 22.05 kHz mono, Hann windows of 2048 samples, hop 512, 128 mel bands, magnitudes not
+scaled (`spectra`, `constant_q`, `beats`). Blocks of ten seconds that overlap by one on either side are measured, so
+that everything but some sixty numbers per window is dropped as the sound comes. Channels are averaged: what is opposite
+in two channels is not there.
 
 Source of the percussion: FitzGerald (2010), median filters, on mel bands instead of bins: 0.05 s for 10 s of sound
 instead of 1 s.
@@ -13,18 +11,19 @@ instead of 1 s.
 
 from __future__ import annotations
 
-import functools
-import threading
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+from scipy import fft
 from scipy.ndimage import median_filter
 
-from reelscope.settings import compiling
 from reelscope.signals import ONSET_BANDS_HZ, Parameter, SoundSpectrum
+from reelscope.sources import spectra
 from reelscope.sources.base import Source
+from reelscope.sources.beats import autocorrelation, beats
+from reelscope.sources.constant_q import constant_q
 from reelscope.types import AudioChunk, ClipHeader
 
 RATE_HZ = 22_050
@@ -77,16 +76,12 @@ class SoundSpectrumSource(Source[AudioChunk]):
 
     consumes: ClassVar[type] = AudioChunk
     parameters = PARAMETERS
-    patience_seconds: ClassVar[float] = 240.0
-    """The first import of librosa takes half a minute, more on a busy machine."""
 
     block_hops: int = 432
     """A multiple of CHROMA_HOP / HOP."""
 
     def start(self, header: ClipHeader) -> None:
-        """Begin to import librosa."""
-        # Not a daemon: the compiler must not be at work when the interpreter ends.
-        threading.Thread(target=_import_librosa, name="librosa").start()
+        """Begin before the sound."""
         self._resampler: soxr.ResampleStream | None = None
         self._pending: list[NDArray[np.float32]] = []
         self._pending_count = self._sample_count = self._hop_count = 0
@@ -158,38 +153,25 @@ class SoundSpectrumSource(Source[AudioChunk]):
         return np.pad(whole, ((0, count - len(whole)), (0, 0)), constant_values=beyond)
 
 
-@functools.cache
-def _import_librosa() -> Any:
-    """Import what is used of librosa, which compiles it; waits where another thread or process is doing it."""
-    with compiling():
-        import librosa.beat
-        import librosa.feature
-        import librosa.onset
-    return librosa
-
-
 def _spectral(block: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """What is measured of every window of a block, [windows, width]."""
-    librosa = _import_librosa()
-    magnitude = np.abs(librosa.stft(block, n_fft=WINDOW, hop_length=HOP))
+    magnitude = np.abs(spectra.stft(block, "hann", WINDOW, HOP))
     power = magnitude**2
-    mel = librosa.feature.melspectrogram(S=power, sr=RATE_HZ, n_mels=MEL_BANDS)
-    decibels = librosa.power_to_db(mel, amin=MEL_FLOOR, top_db=None)
-    shape = np.concatenate(
+    mel = spectra.mel_filters(RATE_HZ, WINDOW, MEL_BANDS) @ power
+    levels = spectra.decibels(mel, MEL_FLOOR)
+    bins_hz = fft.rfftfreq(WINDOW, 1 / RATE_HZ)
+    shape = np.vstack(
         (
-            librosa.feature.spectral_centroid(S=magnitude, sr=RATE_HZ),
-            librosa.feature.spectral_rolloff(S=magnitude, sr=RATE_HZ, roll_percent=ROLLOFF_SHARE),
-            librosa.feature.spectral_flatness(S=magnitude),
-            librosa.feature.mfcc(S=decibels, n_mfcc=MFCC_COUNT),
+            spectra.centroid_hz(magnitude, bins_hz),
+            spectra.rolloff_hz(magnitude, bins_hz, ROLLOFF_SHARE),
+            spectra.flatness(magnitude),
+            fft.dct(levels, axis=0, norm="ortho")[:MFCC_COUNT],
         )
     )
     # The windows' own power, by Parseval: a Hann window's mean square is 3/8.
     shape[:, 2 * power.sum(axis=0) / (WINDOW * WINDOW * 3 / 8) < 10 ** (SILENCE_DBFS / 10)] = np.nan
-    centers = librosa.mel_frequencies(MEL_BANDS + 2, fmax=RATE_HZ / 2)[1:-1]
-    onsets = [
-        librosa.onset.onset_strength(S=decibels[(centers >= low) & (centers < high)], sr=RATE_HZ, center=False)
-        for low, high in ONSET_BANDS_HZ
-    ]
+    centers = spectra.mel_hz(MEL_BANDS + 2, RATE_HZ / 2)[1:-1]
+    onsets = [spectra.onset_strength(levels[(centers >= low) & (centers < high)]) for low, high in ONSET_BANDS_HZ]
     return {"shape": shape.T, "power": _percussion(mel).T, "onset": np.stack(onsets, axis=1)}
 
 
@@ -203,30 +185,16 @@ def _percussion(mel: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _chroma(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """[windows, CHROMA_BINS] constant-Q magnitudes by pitch class."""
-    found = _import_librosa().feature.chroma_cqt(
-        y=block,
-        sr=RATE_HZ,
-        hop_length=CHROMA_HOP,
-        fmin=CHROMA_LOWEST_HZ,
-        n_octaves=CHROMA_OCTAVES,
-        n_chroma=CHROMA_BINS,
-        bins_per_octave=CHROMA_BINS,
-        norm=None,
-        tuning=0.0,
-    )
-    return np.asarray(found.T, np.float32)
+    found = constant_q(block, RATE_HZ, CHROMA_HOP, CHROMA_LOWEST_HZ, CHROMA_OCTAVES, CHROMA_BINS)
+    return np.asarray(found.reshape(CHROMA_OCTAVES, CHROMA_BINS, -1).sum(axis=0).T)
 
 
 def _beats(strength: NDArray[np.float32]) -> NDArray[np.int64]:
     """[k] hops of the beats of an onset strength [n], by dynamic programming; none where nothing repeats."""
-    librosa = _import_librosa()
     longest = int(60 * RATE_HZ / HOP / SLOWEST_BPM)
-    correlation = librosa.autocorrelate(strength - strength.mean(), max_size=longest + 1)[1:]
+    correlation = autocorrelation(strength - strength.mean(), longest + 1)[1:]
     tempos = 60 * RATE_HZ / HOP / np.arange(1, len(correlation) + 1)
     weighted = correlation * np.exp(-0.5 * np.log2(tempos / LIKELY_BPM) ** 2) * (tempos <= FASTEST_BPM)
     if not weighted.max(initial=0.0) > 0:
         return np.empty(0, np.int64)
-    _, beats = librosa.beat.beat_track(
-        onset_envelope=strength, sr=RATE_HZ, hop_length=HOP, bpm=tempos[weighted.argmax()], trim=False, units="frames"
-    )
-    return np.asarray(beats, np.int64)
+    return beats(strength, float(weighted.argmax() + 1))

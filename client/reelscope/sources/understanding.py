@@ -58,6 +58,8 @@ class UnderstandingSource(AskingSource[Any]):
     networks = ("video_understanding_qwen2vl",)
     outputs = ("answer",)
     parameters = PARAMETERS
+    in_flight: ClassVar[int] = MAX_FRAMES
+    """Any number: what is asked at once is answered in one batch, and it is 40 MB at most."""
 
     def start(self, header: ClipHeader) -> None:
         """Begin without frames."""
@@ -74,9 +76,6 @@ class UnderstandingSource(AskingSource[Any]):
                 self._known[type(part)] = part
         elif not isinstance(part, ExtraWindow):
             self._kept.add(part)
-
-    def make_room(self) -> None:
-        """Wait for nothing: what is asked at once is answered in one batch, and it is 40 MB at most."""
 
     def consume(self, about: Sequence[Any], answer: dict[str, NDArray[Any]]) -> None:
         """Keep the answers to one call, a row each."""

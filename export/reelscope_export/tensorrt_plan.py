@@ -130,7 +130,7 @@ class PlanBuilder:
             errors = "; ".join(parser.get_error(k).desc() for k in range(parser.num_errors))
             raise PlanRefused(f"{settings.model}: TensorRT does not take the graph: {errors}")
         config = builder.create_builder_config()
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.gpu_mem_limit_bytes or 4 << 30)
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, (settings.gpu_mem_limit_mib or 4096) << 20)
         profile = builder.create_optimization_profile()
         for name, each in shapes.items():
             profile.set_shape(name, each.smallest, each.usual, each.largest)

@@ -287,13 +287,13 @@ def _trace_options(file: Path) -> list[str]:
     until `reelscope models trace` asks for them, and then a file per request."""
     endpoint = settings.trace_endpoint()
     if endpoint is None:
-        chosen = ("level=OFF", "rate=1", "triton,log-frequency=1", f"triton,file={file}")
+        chosen = ["level=OFF", "rate=1", "triton,log-frequency=1", f"triton,file={file}"]
     else:
-        chosen = (
+        chosen = [
             *("mode=opentelemetry", "level=TIMESTAMPS", f"rate={_UNASKED_TRACES}"),
             *(f"opentelemetry,url={endpoint}", "opentelemetry,resource=service.name=triton"),
             "opentelemetry,bsp_schedule_delay=1000",
-        )
+        ]
     return [f"--trace-config={option}" for option in chosen]
 
 

@@ -235,8 +235,8 @@ def own_server(monkeypatch):
         grpc_url = "127.0.0.1:1"
         failed: ClassVar = {"text_reader": ServerStartFailed("text_reader did not load")}
 
-        def __init__(self, profile, on_progress):
-            pass
+        def __init__(self, profile, on_progress, recovers):
+            assert not recovers, "it ends with the job"
 
         def __enter__(self):
             happened.append("server started")

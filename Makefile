@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo acceptance commission test test-all lint export configs schema dashboard serve stop bench bench-gate bench-vlm perf clean lock
+.PHONY: help setup demo acceptance commission drill test test-all lint export configs schema dashboard serve stop bench bench-gate bench-vlm perf clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -40,6 +40,14 @@ acceptance: $(if $(URL),setup,export) ## Accept PROFILE or not: 24 analyzers, th
 
 commission: $(if $(URL),setup,export) ## Fit for production, or not: parity, memory, times, a roll, acceptance (PROFILE, URL).
 	$(BIN)/python -m benchmarks.commission --profile $(PROFILE) $(if $(URL),--url $(URL))
+
+drill: export ## Back up, restore into out/drill, and accept PROFILE from what was restored.
+	rm -rf out/drill out/drill.tar
+	mkdir -p out
+	$(BIN)/reelscope backup out/drill.tar
+	$(BIN)/reelscope restore out/drill.tar out/drill
+	REELSCOPE_STATE=$(CURDIR)/out/drill/state REELSCOPE_REPOSITORY=$(CURDIR)/out/drill/model_repository \
+		$(BIN)/python -m benchmarks.acceptance --profile $(PROFILE)
 
 test: setup ## Run the tests (exports with random weights once, then keeps them).
 	$(BIN)/pytest -m "not slow"

@@ -63,6 +63,8 @@ app.add_typer(models.app, name="models")
 models.app.command()(operations.stats)
 models.app.command()(operations.trace)
 app.command()(operations.top)
+app.command()(operations.backup)
+app.command()(operations.restore)
 app.command()(evaluation.evaluate)
 app.command()(gateway.serve)
 

@@ -162,7 +162,9 @@ def test_the_running_server(tmp_path, monkeypatch, changes, live, ready, state, 
         "supervisor_start_ticks": 1,
         "server_pid": 1,
     }
-    status = ServerStatus(record=ServerRecord(**fields | changes), is_live=live, models={CPU.models[0]: ready}, supervision=None)
+    status = ServerStatus(
+        record=ServerRecord(**fields | changes), is_live=live, models={CPU.models[0]: ready}, supervision=None
+    )
     monkeypatch.setattr(embedded, "status", lambda: status)
     check = the("local server")
     assert check.state == state

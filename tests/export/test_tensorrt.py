@@ -225,7 +225,7 @@ def test_the_accelerator_is_off_until_it_is_switched_on():
     off = configs.generate(profiles)
     profiles["rtx8000"]["tensorrt_accelerator"]["enabled"] = True
     on = configs.generate(profiles)
-    changed = {path.parent.name for path, text in on.items() if text != off[path]}
+    changed = {path.parts[1] for path, text in on.items() if text != off[path]}
     assert changed == set(CANDIDATES)
     text = on[Path("model_repository/object_yolov8/config.pbtxt")]
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
@@ -256,7 +256,7 @@ def test_without_a_gpu_neither(monkeypatch):
 
 
 def test_a_model_that_cannot_is_told_so_first():
-    arguments = ["text_recognition_crnn", "--profile", "rtx8000", "--tensorrt"]
+    arguments = ["face_landmarks", "--profile", "rtx8000", "--tensorrt"]
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "160", "TERM": "dumb"})
     assert done.exit_code == 1
     assert "plan_refused" in done.output

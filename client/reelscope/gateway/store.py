@@ -91,6 +91,7 @@ class Store:
             UsageError: it cannot be opened, is no database, or was written by a newer version.
         """
         self._lock = threading.Lock()
+        self._folder = path.parent
         try:
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             path.chmod(0o600)
@@ -116,7 +117,8 @@ class Store:
                     job.id,
                     job.state,
                     job.name,
-                    str(job.clip),
+                    # Our own copies are named from here: the folder may be restored elsewhere.
+                    str(job.clip.relative_to(self._folder) if job.clip.is_relative_to(self._folder) else job.clip),
                     job.is_upload,
                     json.dumps(job.options),
                     job.created,
@@ -139,7 +141,7 @@ class Store:
     def job(self, job_id: str) -> JobRecord | None:
         """A job; None when it is not kept (any more)."""
         rows = self._rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
-        return _job(rows[0]) if rows else None
+        return self._job(rows[0]) if rows else None
 
     def jobs(self, state: str | None = None, limit: int = -1, offset: int = 0) -> tuple[list[JobRecord], int]:
         """Jobs in a state, or all, the newest first, and how many there are in all."""
@@ -149,7 +151,7 @@ class Store:
             (*values, limit, offset),
         )
         ((total,),) = self._rows(f"SELECT count(*) FROM jobs {condition}", values)
-        return [_job(row) for row in rows], total
+        return [self._job(row) for row in rows], total
 
     def results(self, job_id: str) -> bytes | None:
         """What was kept as the results of a job."""
@@ -192,7 +194,22 @@ class Store:
 
     def ended_before(self, moment: float) -> list[JobRecord]:
         """Jobs that ended before a moment."""
-        return [_job(row) for row in self._rows(f"SELECT {_COLUMNS} FROM jobs WHERE ended < ?", (moment,))]
+        return [self._job(row) for row in self._rows(f"SELECT {_COLUMNS} FROM jobs WHERE ended < ?", (moment,))]
+
+    def _job(self, row: tuple[Any, ...]) -> JobRecord:
+        job_id, state, name, clip, is_upload, options, created, started, ended, problem = row
+        return JobRecord(
+            id=job_id,
+            state=state,
+            name=name,
+            clip=self._folder / clip,
+            is_upload=bool(is_upload),
+            options=json.loads(options),
+            created=created,
+            started=started,
+            ended=ended,
+            problem=None if problem is None else json.loads(problem),
+        )
 
     def _rows(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -203,19 +220,3 @@ class Store:
         with self._lock, self._connection:
             self._connection.execute("BEGIN")
             yield self._connection
-
-
-def _job(row: tuple[Any, ...]) -> JobRecord:
-    job_id, state, name, clip, is_upload, options, created, started, ended, problem = row
-    return JobRecord(
-        id=job_id,
-        state=state,
-        name=name,
-        clip=Path(clip),
-        is_upload=bool(is_upload),
-        options=json.loads(options),
-        created=created,
-        started=started,
-        ended=ended,
-        problem=None if problem is None else json.loads(problem),
-    )

@@ -4,5 +4,6 @@ statistics   counts and times per model
 tracing      the spans of single requests
 gpus         power, temperature, clock, memory
 top          GPUs, queues and request rates, live
-command      `reelscope models stats`, `reelscope models trace` and `reelscope top`
+backup       jobs, clips and models in one file, and back
+command      `reelscope models stats`, `models trace`, `top`, `backup` and `restore`
 """

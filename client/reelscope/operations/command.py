@@ -1,4 +1,4 @@
-"""`reelscope models stats`, `reelscope models trace` and `reelscope top`."""
+"""`reelscope models stats`, `reelscope models trace`, `reelscope top`, `reelscope backup` and `reelscope restore`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from reelscope.errors import ServerUnreachable, UsageError
-from reelscope.terminal import VIOLATED, address, console, counted, errors, reported
+from reelscope.operations import backup as archives
+from reelscope.terminal import VIOLATED, address, console, counted, errors, progress, reported
 
 if TYPE_CHECKING:
     from reelscope.inference.observation import Observer
@@ -100,6 +102,38 @@ def trace(
     if not found:
         errors.print("no request came")
         raise typer.Exit(VIOLATED)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The archive to write, a tar; replaced when it is there.")],
+) -> None:
+    """Save what a machine cannot make again: the gateway's jobs and clips, the models, and what they belong to.
+
+    A gateway and a server may run meanwhile. REELSCOPE_STATE and REELSCOPE_REPOSITORY say what is saved, as they say
+    what is served.
+    """
+    with reported(), progress() as show:
+        saved = archives.save(file, show)
+    jobs = "" if any(name.endswith("/jobs.sqlite") for name in saved.files) else ", no jobs: no gateway has run"
+    console.print(
+        f"{file}: {counted(len(saved.files), 'file')}, {file.stat().st_size / 1e6:.0f} MB{jobs}", soft_wrap=True
+    )
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="The archive.")],
+    folder: Annotated[Path, typer.Argument(help="New folder to unpack it in.")],
+) -> None:
+    """Unpack what was saved, every file held to its hash, and say how to serve from it."""
+    with reported(), progress() as show:
+        saved, differing = archives.restore(file, folder, show)
+    if differing:
+        origin = f"git checkout {saved.commit}; make setup" if saved.commit else f"install reelscope {saved.version}"
+        errors.print(f"this installation is another: {', '.join(differing)} differ; first {origin}", soft_wrap=True)
+    console.print(f"export REELSCOPE_STATE={(folder / 'state').resolve()}", soft_wrap=True, highlight=False)
+    console.print(
+        f"export REELSCOPE_REPOSITORY={(folder / 'model_repository').resolve()}", soft_wrap=True, highlight=False
+    )
 
 
 @contextlib.contextmanager

@@ -20,26 +20,34 @@ time.sleep(60)
 """
 
 
-def test_windows_of_a_killed_client_are_unmapped(server):
-    before = len(connect(server.grpc_url).get_system_shared_memory_status().regions)
-    command = [sys.executable, "-c", HOLD_WINDOWS, server.grpc_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
-        assert killed.stdout.readline() == "held\n"
-        assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) == before + 3
-        killed.kill()
+@pytest.fixture
+def tidy(server):
+    """The server without windows of clients that other tests killed: whoever allocates next takes them away."""
     with InferenceClient(server.grpc_url) as client:
         client.allocate(72, 128)
-        assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) <= before + 1
-    assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) <= before
+    return server
 
 
-def test_memory_of_closed_windows_is_given_back_when_no_more_come(server):
-    with InferenceClient(server.grpc_url) as client:
-        before = len(connect(server.grpc_url).get_system_shared_memory_status().regions)
+def test_windows_of_a_killed_client_are_unmapped(tidy):
+    before = len(connect(tidy.grpc_url).get_system_shared_memory_status().regions)
+    command = [sys.executable, "-c", HOLD_WINDOWS, tidy.grpc_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout.readline() == "held\n"
+        assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before + 3
+        killed.kill()
+    with InferenceClient(tidy.grpc_url) as client:
+        client.allocate(72, 128)
+        assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) <= before + 1
+    assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) <= before
+
+
+def test_memory_of_closed_windows_is_given_back_when_no_more_come(tidy):
+    with InferenceClient(tidy.grpc_url) as client:
+        before = len(connect(tidy.grpc_url).get_system_shared_memory_status().regions)
         closed, held = (client.allocate(72, 128) for _ in range(2))
         closed.close()
         client.release_windows()
-        assert len(connect(server.grpc_url).get_system_shared_memory_status().regions) == before + 1
+        assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before + 1
         held.array[:] = 7
         assert client.allocate(72, 128).array.shape == (20, 72, 128, 3)
 

@@ -80,12 +80,13 @@ def checkpoint(sha256: str | None) -> Path:
     """The file of weights that a served model was built from.
 
     Raises:
-        FileNotFoundError: it is not in the cache.
+        FileNotFoundError: it is neither in the cache nor in a package that brings weights.
     """
-    from reelscope_export import paths
+    from reelscope_export import paths, weights
 
-    packaged = importlib.metadata.distribution("rapidocr").locate_file("rapidocr/models")
-    for file in (*paths.weights_folder().rglob("*"), *Path(str(packaged)).iterdir()):
+    entries = [entry for variants in weights.read_manifest().values() for entry in variants.values() if entry.package]
+    packaged = [Path(str(importlib.metadata.distribution(each.package).locate_file(each.file))) for each in entries]
+    for file in (*packaged, *paths.weights_folder().rglob("*")):
         if file.is_file() and _sha256(file, file.stat().st_mtime_ns) == sha256:
             return file
     raise FileNotFoundError(f"no weights with SHA-256 {sha256} in {paths.weights_folder()}; build the models again")

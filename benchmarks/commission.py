@@ -14,7 +14,7 @@ With --url the server must serve this checkout's model repository (REELSCOPE_REP
 puts back; GPU memory of single models cannot be told there, and has no gate.
 
 Writes report.txt and report.json to out/commission, acceptance's own report to out/acceptance. Exits with 1 when
-something failed or could not be done; the report says why. Not yet run as a whole, nor on an RTX 8000.
+something failed or could not be done; the report says why. Seen on the cpu profile; not yet run on an RTX 8000.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def check_models(site: Site) -> Iterator[Gate]:
     measured: dict[str, Figures] = {}
     for model in site.models:
         chosen = paths.model_settings(profiles, site.profile.name, model)
+        errors.print(f"  {model}", style="dim")
         if site.url:
             measured[model] = _asked(site.url, chosen, built)
         else:

@@ -110,6 +110,8 @@ def test_weights_are_found_by_their_hash(tmp_path: Path, monkeypatch: pytest.Mon
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
     assert benchmarks.checkpoint(weights.file_sha256(file)) == file
+    (silero,) = weights.read_manifest()["voice_activity_silero"].values()
+    assert benchmarks.checkpoint(silero.sha256).name == "silero_vad_16k_sequence.onnx", "it comes in its package"
     with pytest.raises(FileNotFoundError, match="0123"):
         benchmarks.checkpoint("0123")
 

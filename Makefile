@@ -109,7 +109,7 @@ bench-gate: export ## Hold quick ratios to the recorded ones: fails when somethi
 bench-vlm: setup ## Measure the vision-language model alone (VLM="--profile h200 --device cuda:0" on a GPU).
 	$(BIN)/python -m benchmarks.vlm $(VLM)
 
-perf: export ## Measure every model and ensemble with NVIDIA's perf_analyzer (its wheel is downloaded; six minutes).
+perf: export ## Measure every model and ensemble with NVIDIA's perf_analyzer (its wheel is downloaded; nine minutes).
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-perf.lock -d out/perf
 	$(BIN)/python -m benchmarks.perf --profile $(PROFILE)
 

@@ -38,7 +38,6 @@ from rich.text import Text
 
 from benchmarks import acceptance, gpu_check, machine, record
 from benchmarks.acceptance import Gate, gpu_here
-from benchmarks.asking import served
 from benchmarks.gpu_check import AsBuilt, Figures, Gpu, Together
 from reelscope import doctor, settings
 from reelscope.embedded import EmbeddedServer, default_repositories
@@ -47,7 +46,7 @@ from reelscope.inference import InferenceClient, RepositoryClient, sample_inputs
 from reelscope.rollout import Rollout
 from reelscope.terminal import address, errors, exit_code
 from reelscope_export import paths
-from reelscope_export.registry import ADAPTERS, load_module
+from reelscope_export.registry import ADAPTERS
 
 OUTPUT = settings.deployment_root() / "out" / "commission"
 ROLLED, ROLLED_ENSEMBLE = "object_yolov8", "detections"
@@ -117,13 +116,11 @@ def check_models(site: Site) -> Iterator[Gate]:
 
 def _asked(url: str, chosen: paths.ModelSettings, built: AsBuilt) -> Figures:
     """Hold a model of a running server to its library."""
-    figures, module = Figures(chosen.variant, chosen.precision), load_module(chosen.model)
+    figures = Figures(chosen.variant, chosen.precision)
     try:
         outcome = built.export(chosen)
         with InferenceClient(url) as client:
-            run = served(client, module.CONTRACT)
-            how = {"variant": chosen.variant, "precision": chosen.precision, "trained": outcome.weights.trained}
-            figures.parity = list(module.verify(run, outcome.weights.file, **how))
+            figures.parity = gpu_check.parity(client, chosen, outcome)
     except Exception as error:  # whatever it is, the next model is held to its own
         figures.error = f"{type(error).__name__}: {error}"
     return figures

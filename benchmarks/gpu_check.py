@@ -151,7 +151,7 @@ def check(chosen: ModelSettings, exporter: Exporter | AsBuilt, idle: Gpu | None,
     try:
         outcome = exporter.export(chosen)
         figures.export_seconds, figures.file_mb = outcome.seconds, outcome.file.stat().st_size / 1e6
-        module = load_module(chosen.model)
+        contract = load_module(chosen.model).CONTRACT
         profile = settings.profile(chosen.profile)
         with (
             EmbeddedServer(profile, models=[chosen.model], on_progress=on_progress) as server,
@@ -159,23 +159,28 @@ def check(chosen: ModelSettings, exporter: Exporter | AsBuilt, idle: Gpu | None,
         ):
             figures.instances = server.models[0].config["instance_group"]
             figures.loaded_mib = used_mib()
-            contract = module.CONTRACT
             if not NOT_MADE_UP.intersection(tensor.name for tensor in contract.inputs):
                 measure_load(figures, Asking.of(client, contract), contract, chosen, repeats)
                 figures.full_batch_mib = used_mib()
-            figures.parity = list(
-                module.verify(
-                    served(client, module.CONTRACT),
-                    outcome.weights.file,
-                    variant=chosen.variant,
-                    precision=chosen.precision,
-                    trained=outcome.weights.trained,
-                )
-            )
+            figures.parity = parity(client, chosen, outcome)
     except Exception as error:  # whatever it is: a machine with a GPU is not wasted on the first model that fails
         traceback.print_exc()
         figures.error = f"{type(error).__name__}: {error}"
     return figures
+
+
+def parity(client: InferenceClient, chosen: ModelSettings, outcome: Outcome) -> list[Measure]:
+    """What a served model answers, held to its library by the model's own `verify`."""
+    module = load_module(chosen.model)
+    return list(
+        module.verify(
+            served(client, module.CONTRACT),
+            outcome.weights.file,
+            variant=chosen.variant,
+            precision=chosen.precision,
+            trained=outcome.weights.trained,
+        )
+    )
 
 
 def measure_load(figures: Figures, asking: Asking, contract: Contract, chosen: ModelSettings, repeats: int) -> None:

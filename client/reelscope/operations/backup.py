@@ -11,7 +11,6 @@ All else comes from the commit and the manifest of weights. The archive is an un
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import shutil
@@ -24,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from reelscope import __version__, settings
+from reelscope.decode import sha256
 from reelscope.errors import UsageError
 
 Progress = Callable[[str, float], None]
@@ -62,7 +62,7 @@ def save(file: Path, show: Progress) -> Manifest:
             total, written = sum(path.stat().st_size for path in members.values()) or 1, 0
             hashes = {}
             for name, path in members.items():
-                hashes[name] = _sha256(path)
+                hashes[name] = sha256(path)
                 archive.add(path, name, recursive=False)
                 written += path.stat().st_size
                 show("backup", written / total)
@@ -136,7 +136,7 @@ def _verify(folder: Path, manifest: Manifest, show: Progress) -> None:
         path = folder / name
         if not path.is_file():
             raise ValueError(f"{name} is missing")
-        if _sha256(path) != expected:
+        if sha256(path) != expected:
             raise ValueError(f"{name} is not what was saved")
         show("verify", number / len(manifest.files))
 
@@ -144,8 +144,8 @@ def _verify(folder: Path, manifest: Manifest, show: Progress) -> None:
 def _differing(manifest: Manifest) -> list[str]:
     """Files of the installation that are not what the archive was made with."""
     root, prefix = settings.deployment_root(), f"{_INSTALLATION}/"
-    saved = {name.removeprefix(prefix): sha for name, sha in manifest.files.items() if name.startswith(prefix)}
-    return [name for name, sha in saved.items() if not (root / name).is_file() or _sha256(root / name) != sha]
+    saved = {name.removeprefix(prefix): each for name, each in manifest.files.items() if name.startswith(prefix)}
+    return [name for name, expected in saved.items() if not (root / name).is_file() or sha256(root / name) != expected]
 
 
 def _commit() -> str:
@@ -156,11 +156,6 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:

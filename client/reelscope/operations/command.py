@@ -16,7 +16,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from reelscope.errors import ServerUnreachable, UsageError
-from reelscope.operations import backup as archives
 from reelscope.terminal import VIOLATED, address, console, counted, errors, progress, reported
 
 if TYPE_CHECKING:
@@ -113,7 +112,9 @@ def backup(
     what is served.
     """
     with reported(), progress() as show:
-        saved = archives.save(file, show)
+        from reelscope.operations.backup import save
+
+        saved = save(file, show)
     jobs = "" if any(name.endswith("/jobs.sqlite") for name in saved.files) else ", no jobs: no gateway has run"
     console.print(
         f"{file}: {counted(len(saved.files), 'file')}, {file.stat().st_size / 1e6:.0f} MB{jobs}", soft_wrap=True
@@ -126,7 +127,9 @@ def restore(
 ) -> None:
     """Unpack what was saved, every file held to its hash, and say how to serve from it."""
     with reported(), progress() as show:
-        saved, differing = archives.restore(file, folder, show)
+        from reelscope.operations.backup import restore as unpack
+
+        saved, differing = unpack(file, folder, show)
     if differing:
         origin = f"git checkout {saved.commit}; make setup" if saved.commit else f"install reelscope {saved.version}"
         errors.print(f"this installation is another: {', '.join(differing)} differ; first {origin}", soft_wrap=True)

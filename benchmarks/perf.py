@@ -4,7 +4,7 @@ One request at a time, then two; for some ensembles, requests at growing rates a
 Figures go to results/perf.json and perf.csv, the curve to perf.svg. Inputs lie in a temporary folder; frames travel in
 shared memory. The windows of perf_analyzer are accepted however much they differ: counts say what a figure rests on.
 
-    make perf                                       the wheel with perf_analyzer, then all of it: nine minutes on 2 cores
+    make perf                                       the wheel with perf_analyzer, then all of it: 9 minutes on 2 cores
     python -m benchmarks.perf --only detections     print, write nothing
 """
 

@@ -208,7 +208,6 @@ def _serve(predecessor: Predecessor) -> None:
     """Load, then analyse once for every line of stdin. Libraries print: what they say goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    settings.keep_compiled_code()
     predecessor.load()
     print(
         json.dumps({"missing": predecessor.missing, "load_seconds": predecessor.load_seconds}), file=answers, flush=True

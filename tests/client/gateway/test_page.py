@@ -86,7 +86,7 @@ def test_from_the_clip_to_the_report(opened, runner, tmp_path):
         seen(page, DONE, 11)
         assert "11 of 24 analyzers done" in page.locator("#job-stage").inner_text()
         expect(page.locator("#live")).to_have_text(re.compile("^11 of 24 analyzers done"))
-        assert page.evaluate("document.activeElement.id") == "job-title"
+        expect(page.locator("#job-title")).to_be_focused()
         page.reload()
         seen(page, DONE, 11)
         runner.released.set()
@@ -111,7 +111,7 @@ def test_from_the_clip_to_the_report(opened, runner, tmp_path):
         assert json.loads(download.value.path().read_text("utf-8")) == RESULTS
         assert page.get_by_role("link", name="Captions (SRT)").get_attribute("href").endswith("/captions.srt")
         page.get_by_role("link", name="Analyse another clip").click()
-        assert page.evaluate("document.activeElement.id") == "start-title"
+        expect(page.locator("#start-title")).to_be_focused()
         page.get_by_role("link", name="clip.mp4", exact=True).click()
         seen(page, DONE, 24)
 
@@ -199,7 +199,7 @@ def test_a_job_is_deleted_after_a_question(opened, runner, tmp_path):
         assert "Delete clip.mp4?" in page.get_by_role("dialog").inner_text()
         page.keyboard.press("Enter")  # the focus is on Keep
         page.get_by_role("dialog").wait_for(state="hidden")
-        assert page.evaluate("document.activeElement.id") == "delete"
+        expect(page.locator("#delete")).to_be_focused()
         page.get_by_role("button", name="Delete clip.mp4").click()
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         page.get_by_text("Nothing is kept of clip.mp4.").wait_for()

@@ -5,6 +5,7 @@ Everything goes through the command line, with the analyzers that need no server
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -334,22 +335,28 @@ def test_whole_clips_are_whole(tmp_path, whole):
     assert {found["coverage"] for found in values["analyzers"].values()} == {1.0}
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files():
-    """No file may grow beyond 4000 bytes: what a full disk does to who writes, on every machine, to root as well."""
+    """No file may grow beyond 4000 bytes: what a full disk does to who writes, on every machine, to root as well.
+
+    Not a fixture: pytest itself writes before it ends those, and its output may be a file as well.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("earlier", [None, "earlier results"])
-def test_a_disk_that_is_full(tmp_path, small_files, earlier):
+def test_a_disk_that_is_full(tmp_path, earlier):
     output = tmp_path / "out"
     output.mkdir()
     if earlier:
         (output / "results.json").write_text(earlier, encoding="utf-8")
-    done = analyze(DEMO, output, only="cut_analysis")
+    with small_files():
+        done = analyze(DEMO, output, only="cut_analysis")
     assert done.exit_code == 2, done.output
     assert f"error (usage): {output / 'results.json'}: cannot be written ({os.strerror(errno.EFBIG)})" in done.stderr
     assert [path.read_text(encoding="utf-8") for path in output.iterdir()] == ([earlier] if earlier else [])
@@ -372,15 +379,14 @@ def test_an_output_that_cannot_be(tmp_path, kind):
 
 
 @pytest.mark.parametrize("full", ["from the start", "on the way"])
-def test_shared_memory_that_is_full_leaves_nothing(request, monkeypatch, full):
+def test_shared_memory_that_is_full_leaves_nothing(full):
     """Too little free, or used up by somebody else between the look and the reservation."""
     if full == "from the start":
         room = memory.shutil.disk_usage(memory.SHARED_MEMORY).total
-        size, reason = room, errno.ENOSPC
+        size, reason, files = room, errno.ENOSPC, contextlib.nullcontext()
     else:
-        request.getfixturevalue("small_files")
-        size, reason = 5000, errno.EFBIG
-    with connect("127.0.0.1:9") as nobody, pytest.raises(OSError) as caught:  # noqa: PT011
+        size, reason, files = 5000, errno.EFBIG, small_files()
+    with connect("127.0.0.1:9") as nobody, files, pytest.raises(OSError) as caught:  # noqa: PT011
         memory.Region(nobody, size)
     assert caught.value.errno == reason
     assert own_regions() == []

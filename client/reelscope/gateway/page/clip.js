@@ -1,6 +1,6 @@
 // The clip to be analysed: dropped, chosen, or named on the server.
 
-import { byId, clock, counted, say, show, size } from './dom.js';
+import { byId, clock, counted, picture, say, show, size } from './dom.js';
 
 export class Clip extends EventTarget {
   file = null;
@@ -43,10 +43,7 @@ export class Clip extends EventTarget {
     this.file = file;
     this.others = files.length - 1;
     byId('chosen-name').textContent = file.name;
-    const thumb = byId('thumb');
-    URL.revokeObjectURL(thumb.src);
-    show(thumb);
-    thumb.src = URL.createObjectURL(file);
+    picture(byId('thumb'), file);
     this.facts();
     this.changed();
     this.dispatchEvent(new Event('taken'));
@@ -62,8 +59,7 @@ export class Clip extends EventTarget {
     this.file = null;
     byId('file').value = '';
     byId('path').value = '';
-    URL.revokeObjectURL(byId('thumb').src);
-    byId('thumb').removeAttribute('src');
+    picture(byId('thumb'), null);
     this.changed();
   }
 

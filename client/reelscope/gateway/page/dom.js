@@ -29,6 +29,21 @@ export function say(node, text) {
   node.hidden = !text;
 }
 
+// The first picture of a file, or none.
+const pictured = new WeakMap();
+
+export function picture(video, file = null) {
+  if (pictured.get(video) !== file) {
+    pictured.set(video, file);
+    const before = video.src;
+    video.removeAttribute('src');
+    video.load(); // ends what is being loaded: the browser complains of an address that is gone
+    if (before) URL.revokeObjectURL(before);
+    if (file) video.src = URL.createObjectURL(file);
+  }
+  show(video, Boolean(file) && !video.error);
+}
+
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 export const words = (name) => sentence(name.replaceAll('_', ' '));
 export const counted = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;

@@ -3,7 +3,7 @@
 import { ask, gatewayNow, start } from './api.js';
 import { titleOf } from './analyzers.js';
 import { isRandom } from './board.js';
-import { announce, byId, clock, counted, moment, say, show, size } from './dom.js';
+import { announce, byId, clock, counted, moment, picture, say, show, size } from './dom.js';
 import { isEnded, tookSeconds } from './jobs.js';
 import { Problem, waiting } from './problems.js';
 
@@ -46,7 +46,7 @@ export class JobView extends EventTarget {
     this.upload = new AbortController();
     const { signal } = this.upload;
     this.head(source.name, 'uploading');
-    this.thumb(source.file);
+    picture(byId('job-thumb'), source.file);
     say(byId('job-facts'), [source.file && size(source.file.size), ...this.said(options)].filter(Boolean).join(' · '));
     this.board.begin(options.only, true);
     this.offer('cancel');
@@ -119,7 +119,7 @@ export class JobView extends EventTarget {
     this.shares = { decode: 0, signals: 0 };
     this.isReplay = isEnded(job);
     this.head(job.name, job.state);
-    this.thumb(source?.file);
+    picture(byId('job-thumb'), source?.file);
     this.board.begin(job.options.only, !isEnded(job));
     this.update(job);
     this.listen(job);
@@ -237,14 +237,6 @@ export class JobView extends EventTarget {
     byId('job-state').className = `badge job-${state}`;
     for (const id of ['job-summary', 'job-random', 'job-note', 'job-clock']) say(byId(id), '');
     show(byId('job-progress'));
-  }
-
-  thumb(file) {
-    const video = byId('job-thumb');
-    if (video.src) URL.revokeObjectURL(video.src);
-    video.removeAttribute('src');
-    if (file) video.src = URL.createObjectURL(file);
-    show(video, Boolean(file));
   }
 
   said(options) {

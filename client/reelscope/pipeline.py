@@ -5,10 +5,12 @@ A source that fails costs its signal, an analyzer that fails costs itself; the r
 
 from __future__ import annotations
 
+import graphlib
 import hashlib
 import json
+import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +31,7 @@ from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES, source_of
 from reelscope.sources.base import Source
 from reelscope.turns import OnResult, Turns
 from reelscope.types import ClipHeader, Deadline, FrameChunk, LumaFrame, MediaFacts, Window
-from reelscope.worker import Worker
+from reelscope.worker import TICK_SECONDS, Worker
 
 JOB_SECONDS = 900.0
 """Default budget of one clip."""
@@ -102,7 +104,7 @@ def analyze(
     run = _run_facts(analyzers, profile, detail)
     allowed = permitted(analyzers, profile)
 
-    def told(analyzer: Analyzer, result: AnalyzerResult[Any, Any]) -> None:
+    def tell(analyzer: Analyzer, result: AnalyzerResult[Any, Any]) -> None:
         on_progress(analyzer.name, 1.0)
         on_result(analyzer, result)
 
@@ -113,18 +115,25 @@ def analyze(
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
         header = replace(decoder.header, short_sound_windows=profile.short_sound_windows)
         present = {signal for signal in signals if header.has_audio or not issubclass(signal, SoundSignal)}
-        workers = {signal: Worker(_source(signal, client, deadline)) for signal in present}
+        changed = threading.Event()
+        workers = {signal: Worker(_source(signal, client, deadline), changed.set) for signal in present}
         for signal, worker in workers.items():
             for feeder in _feeders(signal, workers):
                 workers[feeder].feed(worker, deadline)
-        turns = Turns(analyzers, allowed, workers, header, detail, told)
+        turns = Turns(analyzers, allowed, workers, header, detail, tell)
         try:
             room = Room(workers.values(), client.release_windows if client else lambda: None)
-            media, incomplete = _decode(decoder, header, workers, room, deadline, on_progress, turns)
+            told = _Told(on_progress, workers.values())
+            media, incomplete = _decode(decoder, header, workers, room, deadline, told)
+
+            def use_time() -> None:
+                told.signals()
+                turns.take(media, incomplete)
+
+            _end(workers, media.duration_seconds, deadline, changed, use_time)
         finally:
             for worker in workers.values():
                 worker.abandon()
-    turns.take(media, incomplete)
     ended = [worker.signal for worker in workers.values()]
     return Results(
         run=run,
@@ -149,63 +158,80 @@ def _source(signal: type[Signal], client: InferenceClient | None, deadline: Dead
     return ENSEMBLE_SOURCES[signal](client, deadline)
 
 
+class _Told:
+    """Tells how much is decoded and answered; the latter never falls, though calls become known only on the way."""
+
+    def __init__(self, on_progress: Progress, workers: Collection[Worker]) -> None:
+        self._on_progress, self._workers = on_progress, workers
+        self._decoded, self._answered = 0.0, 0.0
+
+    def decode(self, share: float) -> None:
+        self._decoded = share
+        self._on_progress("decode", share)
+
+    def signals(self) -> None:
+        self._answered = max(self._answered, self._decoded * fmean([worker.share for worker in self._workers] or [1.0]))
+        self._on_progress("signals", self._answered)
+
+
 def _decode(
     decoder: Decoder,
     header: ClipHeader,
     workers: Mapping[type[Signal], Worker],
     room: Room,
     deadline: Deadline,
-    on_progress: Progress,
-    turns: Turns,
+    told: _Told,
 ) -> tuple[MediaFacts, str | None]:
-    """Feed every piece of the clip to whoever consumes it, and wait for the signals; meanwhile analyzers have turns.
+    """Feed every piece of the clip to whoever consumes it.
 
     Returns:
         The clip's facts, and why they do not cover all of it (None when they do).
     """
-    reason, decoded, answered = None, 0.0, 0.0
-
-    def tell() -> None:
-        """Tell the signals' share; it never falls, though pieces and calls become known only on the way."""
-        nonlocal answered
-        answered = max(answered, decoded * fmean(worker.share for worker in workers.values()))
-        on_progress("signals", answered)
-
+    reason = None
     for worker in workers.values():
         worker.start(header)
     for part in decoder:
         if isinstance(part, Window):
             room.enter(part)
         for worker in workers.values():
-            worker.offer(part, deadline, tell)
+            worker.offer(part, deadline, told.signals)
         if isinstance(part, Window):
             part.release()
-            room.wait(deadline, tell)
+            room.wait(deadline, told.signals)
         elif isinstance(part, FrameChunk) and header.stated_seconds:
-            decoded = min(1.0, float(part.times_seconds[-1]) / header.stated_seconds)
-            on_progress("decode", decoded)
+            told.decode(min(1.0, float(part.times_seconds[-1]) / header.stated_seconds))
         if deadline.is_over:
             reason = "deadline_exceeded"
             break
-    else:
-        on_progress("decode", 1.0)
+    told.decode(1.0)
     room.end()
-    media, decoded = decoder.facts(), 1.0
-    incomplete = (reason if media.coverage < 1 else None) or decoder.damage
+    media = decoder.facts()
+    return media, (reason if media.coverage < 1 else None) or decoder.damage
 
-    def use_time() -> None:
-        """Tell, and let analyzers have their turn."""
-        tell()
-        turns.take(media, incomplete)
 
-    for kinds in _stages(workers):
-        for kind in kinds:
-            needed = [workers[feeder] for feeder in source_of(kind).needs]
-            workers[kind].end(media.duration_seconds, deadline, needed)
-        for kind in kinds:
-            workers[kind].join(deadline, use_time)
-            use_time()
-    return media, incomplete
+def _end(
+    workers: Mapping[type[Signal], Worker],
+    duration_seconds: float,
+    deadline: Deadline,
+    changed: threading.Event,
+    use_time: Callable[[], None],
+) -> None:
+    """Tell every source that the clip has ended, those that others feed as soon as these have; wait for all of them."""
+    feeders = {kind: _feeders(kind, workers) for kind in workers}
+    untold = list(graphlib.TopologicalSorter(feeders).static_order())
+    while True:
+        changed.clear()
+        for worker in workers.values():
+            worker.look(deadline)
+        for kind in untold[:]:
+            if all(workers[feeder].has_ended for feeder in feeders[kind]):
+                workers[kind].end(duration_seconds, deadline, [workers[feeder] for feeder in source_of(kind).needs])
+                untold.remove(kind)
+        is_over = all(worker.has_ended for worker in workers.values())
+        use_time()
+        if is_over:
+            return
+        changed.wait(TICK_SECONDS)
 
 
 def _consumed(source: type[Source[Any]]) -> tuple[type, ...]:
@@ -216,16 +242,6 @@ def _feeders(signal: type[Signal], present: Iterable[type[Signal]]) -> tuple[typ
     """Signals whose sources feed this one's: those it needs, and of those it can do without the present ones."""
     source = source_of(signal)
     return (*source.needs, *(kind for kind in source.context if kind in present))
-
-
-def _stages(kinds: Iterable[type[Signal]]) -> list[list[type[Signal]]]:
-    """Signals in the order in which they can end: a source that others feed has everything only when those are done."""
-    remaining, stages = set(kinds), []
-    while remaining:
-        stage = [kind for kind in remaining if not remaining.intersection(_feeders(kind, remaining))]
-        remaining.difference_update(stage)
-        stages.append(stage)
-    return stages
 
 
 def _tracks(signals: Iterable[Signal | None]) -> Tracks:

@@ -13,7 +13,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,16 +35,16 @@ _SHARED = (Window, TrackedWindow)
 """Parts that are kept alive by their readers."""
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    duration_seconds: float
-
-
 class Worker:
-    """Runs one source for one clip. `signal` or `error` is there when `join` has returned, and never both."""
+    """Runs one source for one clip. `signal` or `error` is there when it has ended, and never both."""
 
-    def __init__(self, source: Source[Any]) -> None:
-        """Prepare; `start` begins."""
+    def __init__(self, source: Source[Any], on_ended: Callable[[], None] = lambda: None) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            source: what to run.
+            on_ended: called, in the source's thread, when it has ended.
+        """
         self.signal: Signal | None = None
         self.error: ReelscopeError | None = None
         self.queue_seconds = 0.0
@@ -55,6 +54,10 @@ class Worker:
         self._source = source
         self._busy_since: float | None = None
         self._is_closed = False
+        self._is_over = False
+        self._duration_seconds: float | None = None
+        self._due = float("inf")
+        self._on_ended = on_ended
         self._done = 0
         self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
         # What the source asks the server belongs to the request, and the trace, of whoever made the worker.
@@ -73,8 +76,8 @@ class Worker:
 
     @property
     def has_ended(self) -> bool:
-        """Whether, once started, it has a signal or an error that does not change any more, and its times are known."""
-        return self.error is not None or not self._thread.is_alive()
+        """Whether it has a signal or an error that does not change any more, and its times are known."""
+        return self.error is not None or self._is_over
 
     @property
     def share(self) -> float:
@@ -106,29 +109,26 @@ class Worker:
                 part.release()
 
     def end(self, duration_seconds: float, deadline: Deadline, needed: Sequence[Worker] = ()) -> None:
-        """Tell the source that the clip has ended; it fails with the first of the workers that it needed."""
+        """Tell the source that nothing comes any more; it fails with the first of the workers that it needed.
+
+        Does not wait: the source ends when it is done with what is queued, by the job's deadline and some grace.
+        """
         if failure := next((worker.error for worker in needed if worker.error), None):
             self._settle(None, failure)
-        if self.error is None:
-            self._put(_End(duration_seconds), deadline)
+        self._due = time.monotonic() + _patience_seconds(deadline)
+        self._duration_seconds = duration_seconds
+        with contextlib.suppress(queue.Full):  # then it looks again anyway
+            self._queue.put_nowait((time.monotonic(), None))
 
-    def join(self, deadline: Deadline, on_wait: Callable[[], None] = lambda: None) -> None:
-        """Wait for the signal; a source that hangs, or has none by the job's deadline and some grace, is given up.
-
-        `on_wait` is called in this thread now and then.
-        """
-        until = time.monotonic() + _patience_seconds(deadline)
-        while self.error is None and self._thread.is_alive():
-            if (wait := self._wait_seconds(until, deadline)) is None:
-                return
-            self._thread.join(min(wait, TICK_SECONDS))
-            on_wait()
+    def look(self, deadline: Deadline) -> bool:
+        """Whether the source has ended; one that hangs, or is late with its signal, is given up here."""
+        if not self.has_ended:
+            self._wait_seconds(self._due, deadline)
+        return self.has_ended
 
     def hangs(self, deadline: Deadline) -> bool:
         """Whether the source has been given up and is still at its step; given up here, when it is time."""
-        if self.error is None and self._thread.is_alive():
-            self._wait_seconds(float("inf"), deadline)
-        return self.error is not None and self._busy_since is not None
+        return self.look(deadline) and self._busy_since is not None
 
     def abandon(self) -> None:
         """End the source without a signal, as soon as it looks at its queue. Harmless when it has ended.
@@ -181,31 +181,35 @@ class Worker:
             self._guarded(lambda: self._source.start(self._header))
             while True:
                 queued, item = self._queue.get()
-                self.queue_seconds = max(self.queue_seconds, time.monotonic() - queued)
-                if item is None:
+                if item is not None:
+                    self.queue_seconds = max(self.queue_seconds, time.monotonic() - queued)
+                    self._guarded(partial(self._source.push, item))
+                    self._done += 1
+                    if self.error is not None:
+                        self._close()  # the others shall not wait for the windows that it holds
+                    if isinstance(item, _SHARED):
+                        item.release()
+                elif self._duration_seconds is None:
                     break
-                if isinstance(item, _End):
-                    self._guarded(lambda item=item: self._finish(item.duration_seconds))  # type: ignore[misc]
+                if self._duration_seconds is not None and self._queue.empty():
+                    self._guarded(self._finish)
                     break
-                self._guarded(lambda item=item: self._source.push(item))  # type: ignore[misc]
-                self._done += 1
-                if self.error is not None:
-                    self._close()  # the others shall not wait for the windows that it holds
-                if isinstance(item, _SHARED):
-                    item.release()
         finally:
             self._close()
             self._discard()
             self.cpu_seconds = time.thread_time() - cpu_began
             self.wall_seconds = time.monotonic() - began
+            self._is_over = True
+            self._on_ended()
 
     def _close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
             self._source.close()
 
-    def _finish(self, duration_seconds: float) -> None:
-        signal = self._source.finish(duration_seconds)
+    def _finish(self) -> None:
+        assert self._duration_seconds is not None
+        signal = self._source.finish(self._duration_seconds)
         self._source.emit(signal)
         self._settle(signal, None)
 

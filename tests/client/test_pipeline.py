@@ -19,7 +19,7 @@ from reelscope.analyzers.base import Analyzer, Finding, Series
 from reelscope.decode import Decoder
 from reelscope.decode.sound import SoundTrack
 from reelscope.errors import ModelUnavailable, UsageError
-from reelscope.signals import FrameColors, Shots, SoundSignal
+from reelscope.signals import FrameColors, FrameQuality, Shots, SoundSignal
 from reelscope.sources import CPU_SOURCES
 from reelscope.sources.base import Source
 from reelscope.sources.shots import ShotSource
@@ -145,6 +145,35 @@ def test_an_idle_source_does_not_hang(clip, monkeypatch):
     assert results.analyzers["cut_analysis"].status == "ok"
 
 
+def test_a_source_ends_as_soon_as_those_that_feed_it(clip, monkeypatch):
+    """Others that are slow are not waited for: here one even waits for it."""
+    has_ended = threading.Event()
+
+    class Slow(ShotSource):
+        def finish(self, duration_seconds):
+            assert has_ended.wait(20)
+            return super().finish(duration_seconds)
+
+    class Fed(Failing):
+        consumes = FrameColors
+        needs = (FrameColors,)
+        seen: ClassVar[list] = []
+
+        def push(self, part):
+            self.seen.append(part)
+
+        def finish(self, duration_seconds):
+            has_ended.set()
+            raise ModelUnavailable("asked")
+
+    monkeypatch.setitem(CPU_SOURCES, Shots, Slow)
+    monkeypatch.setitem(CPU_SOURCES, FrameQuality, Fed)
+    fed = toy(lambda quality: None, requires=(FrameQuality,), name="fed")
+    results = run(clip, analyzers=(fed, *pipeline.select(["cut_analysis"])))
+    assert results.analyzers["cut_analysis"].status == "ok"
+    assert (results.analyzers["fed"].reason, len(Fed.seen)) == ("model_unavailable", 1)
+
+
 @pytest.mark.parametrize("container", ["mp4", "flv"])
 def test_a_job_out_of_time_reports_what_it_covered(tmp_path, container):
     """Also where the container states no duration to compare with."""
@@ -170,7 +199,8 @@ def test_a_signal_after_giving_up_is_dropped(clip, monkeypatch):
         for part in decoder:
             late.offer(part, deadline)
         late.end(2.0, deadline)
-        late.join(deadline)
+        while not late.look(deadline):
+            time.sleep(0.01)
     assert late.error is not None
     time.sleep(1.2)
     assert late.signal is None
@@ -429,7 +459,7 @@ def test_progress_moves_while_sources_lag_behind(clip, monkeypatch):
                 self.answers += 1
             return super().finish(duration_seconds)
 
-    monkeypatch.setattr(worker, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(pipeline, "TICK_SECONDS", 0.01)
     monkeypatch.setitem(CPU_SOURCES, Shots, Asking)
     told = []
     run(clip, ["cut_analysis"], on_progress=lambda stage, share: told.append((stage, share)))

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from feeding import PROVENANCE, Answer, Memory, cut, header, said
 
-from reelscope import pipeline
 from reelscope.analyzers import qwen2_vl_temporal
 from reelscope.errors import ModelUnavailable
-from reelscope.signals import Shots, SpeechActivity, SpokenWords, Synopsis, TextRegions, Understanding, UnderstoodWindow
+from reelscope.signals import SpokenWords, Synopsis, TextRegions, Understanding, UnderstoodWindow
 from reelscope.sources.kept_frames import KeptFrames
 from reelscope.sources.understanding import LARGEST_PX, UnderstandingSource
 from reelscope.sources.understanding_windows import plan
@@ -259,10 +258,3 @@ def test_nothing_is_claimed_by_the_untrained_or_about_nothing(signal, windows):
     for name in ("synopsis", "genre", "topics", "hook_type", "cta", "claims", "language"):
         assert getattr(found.summary, name) is None
     assert qwen2_vl_temporal.headline(found.summary) == f"{windows} windows, nothing is claimed"
-
-
-def test_a_source_ends_after_those_that_feed_it():
-    """Shots are needed, words and texts are context where they are there; words come late themselves."""
-    stages = pipeline._stages({Understanding, SpokenWords, SpeechActivity, TextRegions, Shots})
-    assert [set(stage) for stage in stages] == [{SpeechActivity, TextRegions, Shots}, {SpokenWords}, {Understanding}]
-    assert pipeline._stages({Understanding, Shots}) == [[Shots], [Understanding]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import statistics
+import threading
 import time
 from dataclasses import replace
 
@@ -169,13 +170,13 @@ class Asked(AskingSource[int]):
 def test_a_source_that_is_refused_asks_nothing_more_and_counts_it(client):
     """The signal fails with the reason `overloaded`; Triton's own counter shows that nothing was asked again."""
     filling = [ask(client, "short", 0.6) for _ in range(3)]
-    source, deadline = Asked(client, Deadline(30)), Deadline(30)
-    worker = Worker(source)
+    source, deadline, ended = Asked(client, Deadline(30)), Deadline(30), threading.Event()
+    worker = Worker(source, ended.set)
     worker.start(ClipHeader(width=2, height=2, frame_rate=30, base_frame_rate=10, hdr=None))
     for part in range(4):
         worker.offer(part, deadline)
     worker.end(1.0, deadline)
-    worker.join(deadline)
+    assert ended.wait(30)
     assert worker.signal is None
     assert worker.error.code == "overloaded"
     assert worker.refused_calls == 1

@@ -78,11 +78,15 @@ def test_poses_equal_ultralytics(client, frames, show):
         count = int(answer["count"][0, 0])
         assert count == len(upstream.boxes)
         boxes = answer["boxes_xyxy"][0, :count] * (width, height, width, height)
-        points = answer["keypoints"][0, :count] * (width, height, 1)
+        # People whose scores differ by less than their bound may come in either order.
+        order = np.abs(boxes[None] - upstream.boxes.xyxy.numpy()[:, None]).max(2).argmin(1)
+        assert sorted(order) == list(range(count))
+        assert (np.diff(answer["scores"][0, :count]) <= 0).all()
+        points = answer["keypoints"][0, order] * (width, height, 1)
         expected = upstream.keypoints.data.numpy()
         errors = (
-            float(np.abs(boxes - upstream.boxes.xyxy.numpy()).max()),
-            float(np.abs(answer["scores"][0, :count] - upstream.boxes.conf.numpy()).max()),
+            float(np.abs(boxes[order] - upstream.boxes.xyxy.numpy()).max()),
+            float(np.abs(answer["scores"][0, order] - upstream.boxes.conf.numpy()).max()),
             float(np.abs(points[..., :2] - expected[..., :2]).max()),
             float(np.abs(points[..., 2] - expected[..., 2]).max()),
         )

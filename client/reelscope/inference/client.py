@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput
@@ -84,7 +84,7 @@ class InferenceClient:
         self._memory = WindowMemory(self._client, shared_memory)
         self._control = RepositoryClient(url)
 
-    def __enter__(self) -> InferenceClient:
+    def __enter__(self) -> Self:
         """Return the client itself."""
         return self
 

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
@@ -61,7 +61,7 @@ class Observer:
         """Prepare a connection to an address as `connect` takes it; nothing is sent yet."""
         self._client = connect(url)
 
-    def __enter__(self) -> Observer:
+    def __enter__(self) -> Self:
         """Return the observer itself."""
         return self
 

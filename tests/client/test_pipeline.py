@@ -174,6 +174,40 @@ def test_a_source_ends_as_soon_as_those_that_feed_it(clip, monkeypatch):
     assert (results.analyzers["fed"].reason, len(Fed.seen)) == ("model_unavailable", 1)
 
 
+def test_a_source_ends_after_those_that_feed_it(clip, monkeypatch):
+    """Those that it needs, and those that are context to it, which have feeders themselves."""
+    ended = []
+
+    class First(ShotSource):
+        def finish(self, duration_seconds):
+            time.sleep(0.3)
+            ended.append("first")
+            return super().finish(duration_seconds)
+
+    class Second(Failing):
+        consumes = Shots
+        needs = (Shots,)
+
+        def push(self, part):
+            pass
+
+        def finish(self, duration_seconds):
+            ended.append(type(self).__name__.lower())
+            raise ModelUnavailable("asked")
+
+    class Third(Second):
+        consumes, needs, context = (Shots, FrameColors), (), (Shots, FrameColors)
+
+    for signal, source in ((Shots, First), (FrameColors, Second), (FrameQuality, Third)):
+        monkeypatch.setitem(CPU_SOURCES, signal, source)
+    kinds = (FrameQuality, FrameColors, Shots)
+    run(clip, analyzers=[toy(lambda signal: None, requires=(kind,), name=kind.__name__) for kind in kinds])
+    assert ended == ["first", "second", "third"]
+    ended.clear()
+    run(clip, analyzers=[toy(lambda signal: None, requires=(FrameQuality,))])
+    assert ended == ["third"], "context that nobody reads is not there, and not waited for"
+
+
 @pytest.mark.parametrize("container", ["mp4", "flv"])
 def test_a_job_out_of_time_reports_what_it_covered(tmp_path, container):
     """Also where the container states no duration to compare with."""

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from boxes import in_order_of
 from reelscope import settings
 from reelscope.errors import InferenceError
 from reelscope.inference import InferenceClient
@@ -78,10 +79,7 @@ def test_poses_equal_ultralytics(client, frames, show):
         count = int(answer["count"][0, 0])
         assert count == len(upstream.boxes)
         boxes = answer["boxes_xyxy"][0, :count] * (width, height, width, height)
-        # People whose scores differ by less than their bound may come in either order.
-        order = np.abs(boxes[None] - upstream.boxes.xyxy.numpy()[:, None]).max(2).argmin(1)
-        assert sorted(order) == list(range(count))
-        assert (np.diff(answer["scores"][0, :count]) <= 0).all()
+        order = in_order_of(upstream.boxes.xyxy.numpy(), boxes, answer["scores"][0, :count])
         points = answer["keypoints"][0, order] * (width, height, 1)
         expected = upstream.keypoints.data.numpy()
         errors = (

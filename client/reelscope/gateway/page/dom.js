@@ -29,7 +29,7 @@ export function say(node, text) {
   node.hidden = !text;
 }
 
-// The first picture of a file, or none.
+// Shows the first picture of a file, or none.
 const pictured = new WeakMap();
 
 export function picture(video, file = null) {

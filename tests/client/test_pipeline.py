@@ -201,7 +201,13 @@ def test_a_source_ends_after_those_that_feed_it(clip, monkeypatch):
     for signal, source in ((Shots, First), (FrameColors, Second), (FrameQuality, Third)):
         monkeypatch.setitem(CPU_SOURCES, signal, source)
     kinds = (FrameQuality, FrameColors, Shots)
-    run(clip, analyzers=[toy(lambda signal: None, requires=(kind,), name=kind.__name__) for kind in kinds])
+    run(
+        clip,
+        analyzers=[
+            toy(lambda signal: Finding(segments=(), summary=None), requires=(kind,), name=kind.__name__)
+            for kind in kinds
+        ],
+    )
     assert ended == ["first", "second", "third"]
     ended.clear()
     run(clip, analyzers=[toy(lambda signal: None, requires=(FrameQuality,))])

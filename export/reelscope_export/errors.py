@@ -9,6 +9,7 @@
     │   ├── WeightsCorrupt          the file's hash is not the recorded one
     │   ├── WeightsUnreadable       the library cannot load the file
     │   └── LicenceRefused          the licence policy forbids them
+    ├── TracingFailed               torch cannot turn the network into a graph                 exit 1
     ├── VerificationFailed          the graph differs from upstream; nothing was placed        exit 1
     ├── VersionInService            the file would replace one of a version that serves        exit 1
     ├── PlanRefused                 there can be no TensorRT plan of the graph                 exit 1
@@ -16,7 +17,7 @@
     ├── PlacementFailed             the repository cannot be written                           exit 1
     └── LibraryMissing              the extra `export` is not installed                        exit 1
 
-Foreign exceptions are translated where they enter: in `weights`, `write`, `registry` and the models' loaders.
+Foreign exceptions are translated where they enter: in `weights`, `write`, `registry`, `graph` and the models' loaders.
 """
 
 from __future__ import annotations
@@ -78,6 +79,12 @@ class LicenceRefused(WeightsError):
     """The licence policy forbids these weights."""
 
     code = "licence_refused"
+
+
+class TracingFailed(ExportError):
+    """torch cannot turn the network into a graph; the message names its version, which the lock pins, and why."""
+
+    code = "tracing_failed"
 
 
 class VerificationFailed(ExportError):

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from reelscope_export.contract import PROVENANCE
+from reelscope_export.errors import TracingFailed
 
 OPSET = 18
 """Highest opset whose Resize and ReduceMax have CUDA kernels in onnxruntime."""
@@ -65,25 +66,32 @@ def to_onnx(
         inputs: by name, in the order of the module's parameters. Dimensions of one name are equal in all of them.
         output_names: names of the outputs, in order.
         translations: custom torch operators to functions that build them in ONNX.
+
+    Raises:
+        TracingFailed: this torch cannot turn the module into a graph.
     """
     module.eval()
     dims = {name: torch.export.Dim(name) for each in inputs.values() for name in each.dynamic_dims.values()}
     shapes = tuple({dim: dims[name] for dim, name in each.dynamic_dims.items()} for each in inputs.values())
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            module,
-            tuple(each.tensor for each in inputs.values()),
-            dynamo=True,
-            input_names=list(inputs),
-            output_names=list(output_names),
-            dynamic_shapes=shapes,
-            opset_version=OPSET,
-            custom_translation_table=dict(translations or {}),
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                module,
+                tuple(each.tensor for each in inputs.values()),
+                dynamo=True,
+                input_names=list(inputs),
+                output_names=list(output_names),
+                dynamic_shapes=shapes,
+                opset_version=OPSET,
+                custom_translation_table=dict(translations or {}),
+                external_data=False,
+                optimize=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as exc:
+            cause = str(exc.__cause__ or exc).splitlines()[0]
+            raise TracingFailed(f"torch {torch.__version__} cannot trace {type(module).__name__}: {cause}") from exc
     assert program is not None
     # A traced operation may bear the name of an output (torch's `embedding` does), and names must be unique.
     traced = program.model.graph

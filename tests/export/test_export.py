@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 from stand_in import StandIn
 
-from reelscope_export import object_yolov8, weights, write
-from reelscope_export.errors import PlacementFailed, VerificationFailed
+from reelscope_export import graph, object_yolov8, weights, write
+from reelscope_export.errors import PlacementFailed, TracingFailed, VerificationFailed
 from reelscope_export.export import Exporter, Outcome
 from reelscope_export.paths import ModelSettings
 from reelscope_export.verify import Measure
@@ -145,3 +147,14 @@ def test_repository_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_committed_labels_are_the_checkpoints(built: Outcome) -> None:
     assert object_yolov8.labels(built.weights.file)[:3] == ("person", "bicycle", "car")
+
+
+def test_network_that_torch_cannot_trace_is_an_error_of_ours() -> None:
+    """Which torch, and which network: the other models are built all the same."""
+
+    class Deciding(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if bool(x.sum() > 0) else -x
+
+    with pytest.raises(TracingFailed, match=f"torch {re.escape(torch.__version__)} cannot trace Deciding"):
+        graph.to_onnx(Deciding(), {"x": graph.Example(torch.zeros(2), {0: "batch"})}, output_names=("y",))

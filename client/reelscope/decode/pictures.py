@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +17,8 @@ from reelscope.types import fitted_size
 
 _SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Without full chroma swscale takes a faster path that darkens every channel by one to two grey levels."""
+_THREADS = max(1, min(8, len(os.sched_getaffinity(0)) // 2))
+"""Slices that swscale scales at once, to the same pixels; the other cores are the decoder's."""
 _HDR_TRANSFER: dict[int, hdr.Curve] = {16: "pq", 18: "hlg"}
 """H.273 transfer characteristics that mean HDR."""
 _BT709_PRIMARIES = 1
@@ -78,8 +81,7 @@ class ToRgb:
         """Fit what `screen` displays to a long side of at most `long_side_px`."""
         self._screen = screen
         self.size = fitted_size(screen.size, long_side_px)
-        # One swscale context for the whole clip; more threads would only compete with the decoder's.
-        self._reformatter = VideoReformatter()
+        self._reformatter = VideoReformatter()  # one swscale context for the whole clip
 
     def __call__(self, frame: Any) -> NDArray[np.uint8]:
         """uint8 RGB [height, width, 3]; may be a view of FFmpeg's memory, so copy what is kept."""
@@ -98,7 +100,7 @@ class ToRgb:
         width, height = size[::-1] if rotation % 180 else size
         # Planes for 16 bits: swscale's packed rgb48 loses the green of pictures that it does not scale.
         pixels = "gbrp16le" if curve else "rgb24"
-        scaled = self._reformatter.reformat(frame, width, height, pixels, interpolation=_SCALING, threads=1)
+        scaled = self._reformatter.reformat(frame, width, height, pixels, interpolation=_SCALING, threads=_THREADS)
         if curve:
             green, blue, red = (_plane(scaled, 1, np.uint16, number) for number in range(3))
             coded = np.asarray(cv2.merge([red, green, blue]), np.uint16)

@@ -42,6 +42,7 @@ from benchmarks.upstream import Weights
 from reelscope import settings
 from reelscope.analyzers import ANALYZERS
 from reelscope.embedded import EmbeddedServer
+from reelscope.processes import prepare_for_analysis
 from reelscope.types import MONO_SAMPLE_RATE_HZ
 from reelscope_export import paths
 
@@ -89,6 +90,7 @@ def work_of(clip: Path, profile: settings.Profile, device: str, client: Observed
 
 def measure(clip: Path, profile: settings.Profile, device: str, repeats: int) -> dict[str, Any]:
     """Everything, in seconds unless the name says otherwise; `spans` of the fastest turn for the picture."""
+    prepare_for_analysis()
     memory = {"before": _gpu_mib(profile)}
     began = time.perf_counter()
     with EmbeddedServer(profile) as server:

@@ -35,6 +35,7 @@ from reelscope import pipeline, settings
 from reelscope.analyzers import ANALYZERS
 from reelscope.embedded import EmbeddedServer
 from reelscope.inference import InferenceClient
+from reelscope.processes import prepare_for_analysis
 
 AT_ONCE, CLIPS = (1, 2, 4), 8
 SECONDS, SIZE = 10.0, "1080x1920"
@@ -51,6 +52,7 @@ _worker: list[_State] = []
 
 def _start(profile_name: str, url: str) -> None:
     """In a process of its own: connect once."""
+    prepare_for_analysis()
     _worker.append((settings.profile(profile_name), InferenceClient(url)))
 
 

@@ -33,7 +33,6 @@ from reelscope.job import (
     writable,
 )
 from reelscope.operations import command as operations
-from reelscope.processes import share_heaps
 from reelscope.terminal import (
     INCOMPLETE,
     NO_SERVER,
@@ -72,7 +71,6 @@ app.command()(gateway.serve)
 @app.callback(invoke_without_command=True)
 def main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """Print the version."""
-    share_heaps()
     if version:
         console.print(f"reelscope {__version__}")
         raise typer.Exit

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from reelscope import settings, tracing
 from reelscope.errors import UsageError
+from reelscope.processes import prepare_for_analysis
 from reelscope.terminal import errors
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def connected(
     from reelscope import embedded, pipeline
     from reelscope.inference import InferenceClient
 
+    prepare_for_analysis()
     with tracing.exported("reelscope"):
         if not pipeline.needed_ensembles(pipeline.permitted(analyzers, profile)):
             yield None

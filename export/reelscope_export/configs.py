@@ -69,12 +69,6 @@ def model_config(contract: Contract, settings: ModelSettings, description: str) 
         f"instance_group [{{ count: {settings.instance_count} kind: {settings.instance_kind}{_slot(settings)} }}]",
     ]
     lines += _batching(settings, contract.batched)
-    if settings.cuda_options:
-        options = " ".join(
-            f'parameters {{ key: "{key}" value: "{text}" }}' for key, text in settings.cuda_options.items()
-        )
-        accelerator = f'gpu_execution_accelerator [{{ name: "cuda" {options} }}]'
-        lines.append(f"optimization {{ execution_accelerators {{ {accelerator} }} }}")
     if settings.warm_up and is_graph:
         lines += warm_up(contract)
     limit = settings.gpu_mem_limit_mib

@@ -92,8 +92,6 @@ class ModelSettings:
     """Onnxruntime's plan of one block per input shape: pays for fixed shapes, costs memory for others."""
     cudnn_conv_algo_search: int | None
     """How cuDNN chooses the algorithm of a convolution for a shape that is new: 0 tries all, 1 and 2 do not."""
-    cuda_options: Mapping[str, str]
-    """Further options of onnxruntime's CUDA provider, by its own names."""
     parameters: Mapping[str, str]
     """What a Python model is told beyond that, by name."""
 
@@ -142,7 +140,6 @@ def model_settings(profiles: dict[str, dict[str, Any]], profile: str, model: str
         gpu_mem_limit_mib=said.get("gpu_mem_limit_mib"),
         enable_mem_pattern=said.get("enable_mem_pattern"),
         cudnn_conv_algo_search=said.get("cudnn_conv_algo_search") if on_gpu else None,
-        cuda_options=said.get("cuda_options", {}) if on_gpu else {},
         parameters=said.get("parameters", {}),
     )
 

@@ -108,9 +108,9 @@ def write_random(variant: str, file: Path) -> None:
 def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:
     """Compare the graph with `YOLO.predict` on the same weights and frames.
 
-    FP32 must find the same people and keypoints; FP16 must find 98 % of the people that score 0.3 or more, and the
-    keypoints of 98 % of those. A batch must give what its frames give one by one: to the same bounds in FP16, because a
-    GPU may take another algorithm for another batch size.
+    FP32 must find the same people and keypoints; FP16 must find 98 % of the people that score 0.3 or more (90 %
+    where the weights are random), and the keypoints of 98 % of those. A batch must give what its frames give one by
+    one, in FP16 98 % of it: a GPU may take another algorithm for another batch size.
     """
     oracle = load(weights)
     found = yolov8_parity.compare(
@@ -118,9 +118,10 @@ def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bo
     )
     enough = Measure("fewest people", found.fewest, 20 if not trained else 1, at_least=True)
     if precision == "fp16":
+        bound = yolov8_parity.FP16_SHARE if trained else yolov8_parity.UNTRAINED_FP16_SHARE
         return (
             enough,
-            yolov8_parity.matched("matched", found.frames),
+            yolov8_parity.matched("matched", found.frames, bound=bound),
             _points_matched("keypoints matched", found.frames),
             yolov8_parity.matched("batch to singles, matched", found.batch),
         )

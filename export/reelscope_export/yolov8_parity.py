@@ -40,7 +40,7 @@ def compare(find: Find, find_upstream: Callable[[Array], Array], *, precision: s
     """Ask both about ultralytics' two photographs and one portrait frame, and the graph about a batch.
 
     In FP16, where a share of the boxes is held, about every quarter turn of the photographs: some 30 boxes in three
-    pictures tell 98 % from 96 % no better than a coin.
+    pictures tell one share from another no better than a coin.
     """
     frames = photographs.read()
     upright = len(frames)
@@ -112,14 +112,20 @@ def equal_boxes(pairs: Sequence[tuple[Array, Array]], bound_px: float) -> tuple[
     )
 
 
-def matched(name: str, pairs: Sequence[tuple[Array, Array]]) -> Measure:
+FP16_SHARE, UNTRAINED_FP16_SHARE = 0.98, 0.9
+"""Clear boxes of upstream's that an FP16 graph finds at least. Random filters weigh small differences of large
+numbers, so rounding loses more: 3.5 % of yolov8m's boxes and 0.8 % of yolov8m-pose's on CPUs, which compute in FP32
+between layers, and 5.4 % of yolov8m-pose's on an H100."""
+
+
+def matched(name: str, pairs: Sequence[tuple[Array, Array]], *, bound: float = FP16_SHARE) -> Measure:
     """Share of the reference's clear boxes that are found: same class, IoU >= 0.95. Pairs are (found, reference).
 
     Without any clear box nothing is shown, and the share is 0.
     """
     wanted = [(row, ours) for ours, reference in pairs for row in clear(reference)]
     found = sum(overlapping(row, ours) is not None for row, ours in wanted)
-    return Measure(name, found / max(len(wanted), 1), 0.98, at_least=True)
+    return Measure(name, found / max(len(wanted), 1), bound, at_least=True)
 
 
 def clear(rows: Array) -> Array:

@@ -160,10 +160,3 @@ def test_warm_up_is_a_whole_request(file: Path) -> None:
             assert given.data_type == tensor.data_type
             assert len(given.dims) == len(tensor.dims)
             assert all(dim > 0 and stated in (-1, dim) for dim, stated in zip(given.dims, tensor.dims, strict=True))
-
-
-def test_options_of_the_cuda_provider_go_where_both_backends_read_them() -> None:
-    config = _parse(ROOT / "model_repository" / "text_recognition_crnn" / "configs" / "h200.pbtxt")
-    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
-    assert accelerator.name == "cuda"
-    assert dict(accelerator.parameters) == {"cudnn_conv_use_max_workspace": "0"}

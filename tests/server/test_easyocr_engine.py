@@ -187,7 +187,7 @@ class Networks:
         self.lines_asked: list[np.ndarray] = []
         self.under_way = self.most_under_way = 0
 
-    def submit(self, model, inputs, *outputs):
+    def submit(self, model, inputs, *outputs, most=0):
         assert (model, outputs) == ("text_detection_craft", ("score_maps", "long_side_px"))
         self.frames_asked.append(len(inputs["frames"]))
         assert inputs["canvas_px"].tolist() == [[640]] * len(inputs["frames"])
@@ -195,7 +195,7 @@ class Networks:
         self.most_under_way = max(self.most_under_way, self.under_way)
         return SimpleNamespace(result=lambda: self._maps(inputs["frames"]))
 
-    def ask(self, model, inputs, *outputs):
+    def ask(self, model, inputs, *outputs, most=0):
         assert (model, outputs) == ("text_recognition_crnn", ("character_ids", "character_probabilities"))
         self.lines_asked.append(inputs["lines"])
         count = len(inputs["lines"])

@@ -194,14 +194,14 @@ class Networks:
         self.asked: list[tuple[str, tuple[int, ...]]] = []
         self.under_way = self.most_under_way = 0
 
-    def submit(self, model, inputs, *outputs):
+    def submit(self, model, inputs, *outputs, most=0):
         first = next(iter(inputs.values()))
         self.asked.append((model, first.shape))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         return SimpleNamespace(result=lambda: self._answer(model, first))
 
-    def ask(self, model, inputs, *outputs):
+    def ask(self, model, inputs, *outputs, most=0):
         return self.submit(model, inputs, *outputs).result()
 
     def _answer(self, model, rows):

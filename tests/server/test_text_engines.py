@@ -26,6 +26,7 @@ class Triton(ModuleType):
         self.trained: dict[str, bool] = {}
         self.failing: dict[str, str] = {}
         self.asked: list[tuple[str, list[str]]] = []
+        self.sent: list[list[np.ndarray]] = []
 
     def is_model_ready(self, name):
         return name in self.trained
@@ -45,6 +46,7 @@ class Triton(ModuleType):
 
     def _answer(self, model, inputs, outputs):
         self.asked.append((model, outputs))
+        self.sent.append([tensor.as_numpy() for tensor in inputs])
         rows = len(inputs[0].as_numpy())
         text = json.dumps({"name": "net", "trained": self.trained[model]}).encode()
         arrays = {"provenance": np.full((rows, 1), text, object)} | {name: np.ones((rows, 2)) for name in outputs[:-1]}
@@ -213,3 +215,22 @@ def test_questions_travel_in_the_background(triton, networks, monkeypatch):
     networks.submit("text_detection_ppocr", {"frames": np.zeros((1, 4))}, "text_probability")
     assert started == ["submitted"]
     assert triton.asked == []
+
+
+@pytest.mark.parametrize(("fills", "sent"), [(True, 5), (False, 2)])
+def test_calls_are_filled_up_where_new_row_counts_are_dear(triton, request_stub, fills, sent):
+    """What the network says about the empty rows reaches nobody, and full calls stay as they are."""
+    from networks import Caller, Networks
+
+    caller = Caller()
+    networks = Networks(caller, request_stub, 5, fills)
+    triton.trained = {"net": True}
+    inputs = {"lines": np.full((2, 3), 7, np.uint8), "widths": np.full((2, 1), 3, np.int32)}
+    answer = networks.ask("net", inputs, "ids", most=5)
+    assert [tensor.shape[0] for tensor in triton.sent[-1]] == [sent, sent]
+    assert [tensor.dtype for tensor in triton.sent[-1]] == [np.uint8, np.int32]
+    assert (triton.sent[-1][0][:2] == 7).all()
+    assert not triton.sent[-1][0][2:].any()
+    assert len(answer["ids"]) == 2
+    assert len(networks.ask("net", inputs, "ids", most=2)["ids"]) == len(triton.sent[-1][0]) == 2
+    caller.close()

@@ -19,7 +19,7 @@ from reelscope.analyzers.base import Analyzer
 from reelscope.errors import ReelscopeError
 from reelscope.gateway.problems import code_of
 from reelscope.inference import InferenceClient
-from reelscope.processes import share_heaps
+from reelscope.processes import prepare_for_analysis
 from reelscope.results import AnalyzerResult
 
 PROGRESS_SECONDS = 0.1
@@ -35,7 +35,7 @@ class _Cancelled(BaseException):
 def main() -> None:
     """Read what is to be done, do it, and say what happens."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not leave the clip behind
-    share_heaps()
+    prepare_for_analysis()
     said = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # libraries print what they like
     request = json.loads(sys.stdin.readline())

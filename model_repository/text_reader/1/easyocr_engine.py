@@ -73,7 +73,8 @@ class Engine:
             together = frames[first : first + networks.frames_per_call]
             canvas = np.full((len(together), 1), self._canvas_px, np.int32)
             asked = {"frames": together, "canvas_px": canvas}
-            pending = networks.submit(DETECTION, asked, "score_maps", "long_side_px")
+            most = networks.frames_per_call
+            pending = networks.submit(DETECTION, asked, "score_maps", "long_side_px", most=most)
             under_way.append((first, together, pending))
             if len(under_way) == 2:
                 yield _lines_of(*under_way.popleft())

@@ -4,6 +4,8 @@ Parameters of the config:
     engine           auto (EasyOCR's networks where they are served and trained, else PP-OCR's), easyocr or ppocr; an
                      engine whose networks are not served is replaced by the other
     frames_per_call  frames that one call of a detector holds
+    fill_calls       true: calls are filled up to one number of rows, for GPUs: every new number makes cuDNN plan each
+                     convolution anew; false: no row is computed for nothing
     canvas_px        EasyOCR: frames are searched at this length of their longer side, or their own if that is less
 """
 
@@ -29,6 +31,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         self.frames_per_call = int(parameters["frames_per_call"])
+        self.fill_calls = parameters["fill_calls"] == "true"
         self.engines = Engines(parameters, Path(args["model_repository"]).parent)
         self.caller = Caller()
 
@@ -56,7 +59,7 @@ class TritonPythonModel:
         frames = pb_utils.get_input_tensor_by_name(request, "frames").as_numpy()
         if frames.shape[3] != 3 or 0 in frames.shape[1:]:
             raise BadFrames(f"frames have shape {list(frames.shape)}, expected [frames, height, width, 3]")
-        networks = Networks(self.caller, request, self.frames_per_call)
+        networks = Networks(self.caller, request, self.frames_per_call, self.fill_calls)
         lines = self.engines.choose(networks).read(frames, networks)
         height, width = frames.shape[1:3]
         quads = np.array([line.quad_px for line in lines], np.float64).reshape(-1, 4, 2) / (width, height)

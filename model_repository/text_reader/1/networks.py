@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 PROVENANCE = "provenance"
@@ -48,38 +49,43 @@ class Networks:
         provenance: what the networks that answered report of themselves, JSON with the key "model", in order.
     """
 
-    def __init__(self, caller, request, frames_per_call):
+    def __init__(self, caller, request, frames_per_call, fill_calls=False):
         """Ask on behalf of `request`."""
         self.frames_per_call = frames_per_call
         self.provenance = []
-        self._caller, self._request = caller, request
+        self._caller, self._request, self._fill_calls = caller, request, fill_calls
 
-    def submit(self, model, inputs, *outputs):
+    def submit(self, model, inputs, *outputs, most=0):
         """Ask a network, in the background.
 
         Args:
             model: its name in the repository.
             inputs: arrays by name, rows first.
             outputs: names of the outputs wanted.
+            most: rows that such a call holds at most. Where calls are filled up, empty rows are added until there are
+                so many, and what is answered about them is dropped.
 
         Raises:
             Cancelled: nobody waits for the answer any more.
         """
         self._refuse_cancelled()
-        return Pending(self, model, self._caller.call(model, inputs, (*outputs, PROVENANCE)), outputs)
+        (rows,) = {len(array) for array in inputs.values()}
+        if self._fill_calls and rows < most:
+            inputs = {name: _filled(array, most) for name, array in inputs.items()}
+        return Pending(self, model, self._caller.call(model, inputs, (*outputs, PROVENANCE)), outputs, rows)
 
-    def ask(self, model, inputs, *outputs):
+    def ask(self, model, inputs, *outputs, most=0):
         """Ask a network and wait; as `submit` and `Pending.result`."""
-        return self.submit(model, inputs, *outputs).result()
+        return self.submit(model, inputs, *outputs, most=most).result()
 
     def is_trained(self, model, probe):
         """Whether a network says that its weights are trained; `probe` are small inputs for it."""
         reported = _tensors(model, self._caller.call(model, probe, [PROVENANCE]).result(), [PROVENANCE])
         return json.loads(reported[PROVENANCE].flat[0])["trained"]
 
-    def _received(self, model, response, outputs):
+    def _received(self, model, response, outputs, rows):
         self._refuse_cancelled()
-        arrays = _tensors(model, response, (*outputs, PROVENANCE))
+        arrays = {name: array[:rows] for name, array in _tensors(model, response, (*outputs, PROVENANCE)).items()}
         for text in set(arrays.pop(PROVENANCE).flat):
             named = json.dumps(json.loads(text) | {"model": model}, sort_keys=True)
             if named not in self.provenance:
@@ -94,9 +100,9 @@ class Networks:
 class Pending:
     """An answer that is under way."""
 
-    def __init__(self, networks, model, future, outputs):
-        """Wait for `future`, the response of `model`."""
-        self._networks, self._model, self._future, self._outputs = networks, model, future, outputs
+    def __init__(self, networks, model, future, outputs, rows):
+        """Wait for `future`, the response of `model`, of which the first rows were asked for."""
+        self._networks, self._model, self._future, self._outputs, self._rows = networks, model, future, outputs, rows
 
     def result(self):
         """Wait for the arrays by name, rows first.
@@ -105,7 +111,12 @@ class Pending:
             NetworkFailed: the network did not answer.
             Cancelled: nobody waits for the answer any more.
         """
-        return self._networks._received(self._model, self._future.result(), self._outputs)
+        return self._networks._received(self._model, self._future.result(), self._outputs, self._rows)
+
+
+def _filled(array, rows):
+    """An array with empty rows added."""
+    return np.concatenate((array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)))
 
 
 def _tensors(model, response, names):

@@ -63,9 +63,8 @@ class Engine:
             for first in range(0, len(numbers), rows):
                 together = numbers[first : first + rows]
                 lines, widths = padded([cuts[number] for number in together], width)
-                answer = networks.ask(
-                    RECOGNITION, {"lines": lines, "widths": widths}, "character_ids", "character_probabilities"
-                )
+                asked = {"lines": lines, "widths": widths}
+                answer = networks.ask(RECOGNITION, asked, "character_ids", "character_probabilities", most=rows)
                 for number, ids, probabilities in zip(together, *answer.values(), strict=True):
                     found[number] = joined(ids, probabilities, self._characters)
         return found
@@ -80,7 +79,8 @@ def _found(frames, networks):
     for first in range(0, len(frames), networks.frames_per_call):
         pictures = [layout.picture_of(frame) for frame in frames[first : first + networks.frames_per_call]]
         seen = np.stack([layout.seen(picture) for picture in pictures])
-        under_way.append((first, pictures, networks.submit(DETECTION, {"frames": seen}, "text_probability")))
+        pending = networks.submit(DETECTION, {"frames": seen}, "text_probability", most=networks.frames_per_call)
+        under_way.append((first, pictures, pending))
         if len(under_way) == 2:
             yield _cut_out(*under_way.popleft(), layout)
     for call in under_way:
@@ -101,7 +101,8 @@ def _make_upright(cuts, networks):
     for first in range(0, len(cuts), LINES_PER_CALL):
         together = cuts[first : first + LINES_PER_CALL]
         lines, widths = padded(together, ORIENTATION_WIDTH_PX)
-        answer = networks.ask(ORIENTATION, {"lines": lines, "widths": widths}, "upside_down_probability")
+        asked = {"lines": lines, "widths": widths}
+        answer = networks.ask(ORIENTATION, asked, "upside_down_probability", most=LINES_PER_CALL)
         for each, probability in zip(together, answer["upside_down_probability"][:, 0], strict=True):
             if probability > TURN_PROBABILITY:
                 each.turn_round()

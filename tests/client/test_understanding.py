@@ -160,14 +160,12 @@ def test_every_window_gets_its_own_answer():
     assert [model.name for model in found.models] == ["video_understanding_qwen2vl"]
 
 
-def test_what_is_read_and_said_is_context_where_it_is_trained():
+def test_what_is_read_and_said_is_context_of_the_whole_where_it_is_trained():
+    """Not of the windows: they are asked about before anybody has read or heard everything."""
     model = Model()
     understand(model, 4.0, 2.0, known=(texts_on_screen((0.5, "SALE"), (2.5, "LINK")), said("buy it now", 2.0, 3.0)))
     windows, whole = model.asked
-    assert [text.decode() for text in windows["context"][:, 0]] == [
-        "On screen: SALE",
-        "On screen: LINK\nSaid: buy it now",
-    ]
+    assert windows["context"].tolist() == [[b""], [b""]]
     assert whole["context"][0, 0].decode().split("\n") == [
         "On screen: SALE LINK",
         "Said: buy it now",
@@ -176,7 +174,24 @@ def test_what_is_read_and_said_is_context_where_it_is_trained():
     ]
     model = Model()
     understand(model, 2.0, known=(texts_on_screen((0.5, "SALE"), trained=False),))
-    assert model.asked[0]["context"][0, 0] == b""
+    assert model.asked[1]["context"][0, 0] == b"0.0-2.0 s: A cup."
+
+
+def test_windows_are_asked_about_as_soon_as_the_cuts_are_known():
+    """While others still read and listen: in the end only the whole is left to ask about."""
+    model = Model()
+    source = UnderstandingSource(model, Deadline(60))
+    source.start(header([np.zeros((2, 2, 3), np.uint8)]))
+    for window in clip_windows(4.0):
+        source.push(window)
+        window.release()
+    assert model.asked == []
+    source.push(cut(0, 2.0, 4.0))
+    assert [call["task"].tolist() for call in model.asked] == [[[b"window"], [b"window"]]]
+    source.push(texts_on_screen((0.5, "SALE")))
+    source.finish(4.0)
+    assert [call["task"].tolist() for call in model.asked[1:]] == [[[b"synthesis"]]]
+    source.close()
 
 
 def test_a_failing_model_is_named():

@@ -2,8 +2,8 @@
 
 Conventions: one segment per window of at most 2 s, which never holds a cut; its times are the window's, never the
 model's, which places moments in videos badly (mIoU 0.3 on QVHighlights). Its label is the shot size; nothing is scored.
-What the words on screen and the speech say reaches the model as context, and the language of the speech, where it is
-known, is taken from those who heard it.
+What the words on screen and the speech say reaches the model when it is asked about the whole. The language of the
+speech, where it is known, is taken from those who heard it.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def headline(summary: UnderstandingSummary) -> str:
 
 ANALYZER = Analyzer(
     name="qwen2_vl_temporal",
-    version="1",
+    version="2",
     title="what happens, to whom, in which mood, and why one would watch",
     requires=(Understanding,),
     uses=(TextRegions, SpokenWords),

@@ -1,8 +1,9 @@
 """What a vision-language model says, from the ensemble `understanding`: windows first, then all of them together.
 
-Cuts are known when the clip has ended, so small frames are kept until then (`KeptFrames`). What can be read and what is
-said comes along as context, where the models that read and hear are trained. Times are those of the windows: the model
-is never asked for one.
+Cuts are known when the clip has ended, so small frames are kept until then (`KeptFrames`). The windows are asked about
+at once, while others still read and listen. What can be read and what is said reaches the model with the question about
+the whole, where the models that read and hear are trained. Times are those of the windows: the model is never asked for
+one.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ LARGEST_PX = 504 * 392
 """Pixels of a frame that the model looks at."""
 KEPT_FRAMES = 128
 WINDOWS_PER_CALL = 8
-CONTEXT_CHARS, WHOLE_CONTEXT_CHARS = 300, 2400
-"""Longest context of a window, and of the clip."""
+CONTEXT_CHARS = 2400
+"""Longest context of the question about the whole, half of it what is read and said."""
 WHOLE_FRAMES = 8
 
 PARAMETERS: dict[str, Parameter] = {
@@ -67,11 +68,15 @@ class UnderstandingSource(AskingSource[Any]):
         self._rate = header.base_frame_rate
         self._kept = KeptFrames(KEPT_FRAMES, LARGEST_PX)
         self._known: dict[type, Any] = {}
+        self._plans: tuple[Plan, ...] = ()
         self._answers: dict[Any, dict[str, Any]] = {}
 
     def push(self, part: Window | Signal) -> None:
-        """Keep frames, and what others have found."""
-        if isinstance(part, Signal):
+        """Keep frames, and what others have found; ask about the windows once the cuts are known."""
+        if isinstance(part, Shots):  # all frames were pushed before
+            self._plans = plan(part.shots, self._kept.times_seconds(), part.shots[-1].end_seconds)
+            self._ask_windows()
+        elif isinstance(part, Signal):
             if not part.untrained_models:
                 self._known[type(part)] = part
         elif not isinstance(part, ExtraWindow):
@@ -86,18 +91,12 @@ class UnderstandingSource(AskingSource[Any]):
                 raise SourceFailed(f"{self.ensemble}: an answer is no JSON: {error}") from error
 
     def finish(self, duration_seconds: float) -> Understanding:
-        """Ask about the windows, then about the whole."""
-        plans = plan(self._known[Shots].shots, self._kept.times_seconds(), duration_seconds)
-        by_count = sorted(plans, key=lambda each: len(each.numbers))
-        for _, same in groupby(by_count, key=lambda each: len(each.numbers)):
-            together = list(same)
-            for first in range(0, len(together), WINDOWS_PER_CALL):
-                self._ask_windows(together[first : first + WINDOWS_PER_CALL])
+        """Wait for the windows, then ask about the whole."""
         self.drain()
-        times = self._kept.times_seconds()
+        plans, times = self._plans, self._kept.times_seconds()
         windows = tuple(_window(each, times, self._answers[each]) for each in plans)
         if plans:
-            self._ask_whole(plans, windows)
+            self._ask_whole(windows)
             self.drain()
         self._kept.clear()
         return Understanding(
@@ -110,29 +109,33 @@ class UnderstandingSource(AskingSource[Any]):
             duration_seconds=duration_seconds,
         )
 
-    def _ask_windows(self, plans: Sequence[Plan]) -> None:
-        frames = np.stack([self._kept.frames(each.numbers) for each in plans])
-        contexts = [self._context(each.start_seconds, each.end_seconds)[:CONTEXT_CHARS] for each in plans]
-        self.ask_about({"frames": frames, **_texts("window", contexts)}, plans)
+    def _ask_windows(self) -> None:
+        """Rows of one call share a shape: windows of as many frames are asked about together."""
+        by_count = sorted(self._plans, key=lambda each: len(each.numbers))
+        for _, same in groupby(by_count, key=lambda each: len(each.numbers)):
+            plans = list(same)
+            for first in range(0, len(plans), WINDOWS_PER_CALL):
+                together = plans[first : first + WINDOWS_PER_CALL]
+                frames = np.stack([self._kept.frames(each.numbers) for each in together])
+                self.ask_about({"frames": frames, **_texts("window", [""] * len(together))}, together)
 
-    def _ask_whole(self, plans: Sequence[Plan], windows: Sequence[UnderstoodWindow]) -> None:
-        """A frame from the middle of some windows, and what was said of all."""
+    def _ask_whole(self, windows: Sequence[UnderstoodWindow]) -> None:
+        """A frame from the middle of some windows, and what was read, said, and said of all windows."""
+        plans = self._plans
         chosen = np.unique(np.linspace(0, len(plans) - 1, min(WHOLE_FRAMES, len(plans))).round().astype(int))
         middles = [plans[number].numbers[len(plans[number].numbers) // 2] for number in chosen]
         lines = [f"{each.start_seconds:.1f}-{each.end_seconds:.1f} s: {each.caption}" for each in windows]
-        context = "\n".join([self._context(0.0, windows[-1].end_seconds)[: WHOLE_CONTEXT_CHARS // 2], *lines])
+        context = "\n".join(filter(None, [self._context()[: CONTEXT_CHARS // 2], *lines]))
         frames = self._kept.frames(middles)[None]
-        self.ask_about({"frames": frames, **_texts("synthesis", [context[:WHOLE_CONTEXT_CHARS]])}, ["whole"])
+        self.ask_about({"frames": frames, **_texts("synthesis", [context[:CONTEXT_CHARS]])}, ["whole"])
 
-    def _context(self, start_seconds: float, end_seconds: float) -> str:
-        """What can be read and what is said in [start, end); empty where nobody knows."""
+    def _context(self) -> str:
+        """What can be read and what is said in the clip; empty where nobody knows."""
         parts: list[tuple[str, Iterable[str]]] = []
         if regions := self._known.get(TextRegions):
-            times = regions.times_seconds[regions.frame]
-            seen = np.flatnonzero((times >= start_seconds) & (times < end_seconds))
-            parts.append(("On screen", dict.fromkeys(regions.texts[row] for row in seen)))
+            parts.append(("On screen", dict.fromkeys(regions.texts)))
         if spoken := self._known.get(SpokenWords):
-            parts.append(("Said", [word.text for word in spoken.between(start_seconds, end_seconds)]))
+            parts.append(("Said", [word.text for word in spoken.words]))
         texts = ((name, " ".join(said)) for name, said in parts)
         return "\n".join(f"{name}: {text}" for name, text in texts if text)
 

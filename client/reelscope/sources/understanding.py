@@ -110,14 +110,19 @@ class UnderstandingSource(AskingSource[Any]):
         )
 
     def _ask_windows(self) -> None:
-        """Rows of one call share a shape: windows of as many frames are asked about together."""
+        """Rows of one call share a shape: windows of as many frames are asked about together.
+
+        All calls are prepared before the first is sent, so that the server finds them together and decodes one batch.
+        """
         by_count = sorted(self._plans, key=lambda each: len(each.numbers))
+        calls = []
         for _, same in groupby(by_count, key=lambda each: len(each.numbers)):
             plans = list(same)
             for first in range(0, len(plans), WINDOWS_PER_CALL):
                 together = plans[first : first + WINDOWS_PER_CALL]
-                frames = np.stack([self._kept.frames(each.numbers) for each in together])
-                self.ask_about({"frames": frames, **_texts("window", [""] * len(together))}, together)
+                calls.append((np.stack([self._kept.frames(each.numbers) for each in together]), together))
+        for frames, together in calls:
+            self.ask_about({"frames": frames, **_texts("window", [""] * len(together))}, together)
 
     def _ask_whole(self, windows: Sequence[UnderstoodWindow]) -> None:
         """A frame from the middle of some windows, and what was read, said, and said of all windows."""

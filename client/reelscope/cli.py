@@ -265,7 +265,13 @@ def schema(
 
 
 @app.command()
-def doctor(profile: ProfileOption = "cpu") -> None:
+def doctor(
+    profile: ProfileOption = "cpu",
+    url: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of the Triton server that serves the profile, when it is not this machine."),
+    ] = None,
+) -> None:
     """Say what the profile needs on this machine, what of it is missing, and what mends it.
 
     Exit codes: 0 the profile can run, 1 something that it needs is missing.
@@ -273,7 +279,7 @@ def doctor(profile: ProfileOption = "cpu") -> None:
     with reported():
         from reelscope.doctor import examine
 
-        checks = examine(settings.profile(profile))
+        checks = examine(settings.profile(profile), url)
     print_checks(checks)
     count = sum(check.state == "missing" for check in checks)
     console.print(f"profile {profile} {f'cannot run: {count} missing' if count else 'can run'}", soft_wrap=True)

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reelscope import settings
+from reelscope import driver, settings
 from reelscope.embedded.deployment import ServedModel, default_repositories, expected_versions, plan, unbuilt
 from reelscope.embedded.options import deployment_options, restriction_options
 from reelscope.errors import ModelNotBuilt, ReelscopeError, ServerStartFailed, UsageError
@@ -27,13 +24,7 @@ from reelscope.errors import ModelNotBuilt, ReelscopeError, ServerStartFailed, U
 BINARY = Path("/opt/tritonserver/bin/tritonserver")
 """In NVIDIA's images."""
 GRPC_PORT, METRICS_PORT, HTTP_PORT = 8001, 8002, 8000
-MIN_DRIVER = (580, 65, 6)
-"""What CUDA 13 wants, which Triton 26.10 and 26.11 and PyTorch's wheels are built on (CUDA Toolkit release notes,
-table 3: CUDA 13.0 GA, Linux x86_64, >= 580.65.06; later 13.x run on it by minor-version compatibility)."""
-MIN_CAPABILITY = (7, 5)
-"""Of the GPU: Turing, by the release notes of Triton since 25.08."""
 _TLS_FILES = ("server.crt", "server.key")
-_DRIVER_SECONDS = 30.0
 
 
 def command(
@@ -111,32 +102,16 @@ def check_gpu(profile: settings.Profile) -> str:
     """
     if not profile.needs_gpu:
         return ""
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    found = driver.gpus()
+    if found is None:
         raise ServerStartFailed(
             f"profile {profile.name} needs a GPU, and nvidia-smi is not in the container: the NVIDIA Container Toolkit "
             "puts it there (capability utility)",
             "nvidia-ctk runtime configure --runtime=docker && systemctl restart docker  # on the host",
         )
-    query = [program, "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=_DRIVER_SECONDS)
-    if done.returncode or not done.stdout.strip():
-        raise ServerStartFailed(f"nvidia-smi: {(done.stderr or done.stdout).strip() or 'lists no GPU'}")
-    for line in done.stdout.strip().splitlines():
-        name, driver, capability = (field.strip() for field in line.split(","))
-        if _numbers(driver) < MIN_DRIVER:
-            wanted = f"{MIN_DRIVER[0]}.{MIN_DRIVER[1]}.{MIN_DRIVER[2]:02d}"
-            raise ServerStartFailed(
-                f"the host's NVIDIA driver is {driver}; CUDA 13, which this image is built on, wants {wanted} or later",
-                f"apt-get install nvidia-driver-{MIN_DRIVER[0]}-server  # on the host, then reboot it",
-            )
-        if _numbers(capability) < MIN_CAPABILITY:
-            raise ServerStartFailed(f"{name}: compute capability {capability}; Triton wants 7.5 or later")
-    return done.stdout.strip().replace("\n", "; ")
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", text))
+    for gpu in found:
+        gpu.require_recent()
+    return "; ".join(f"{gpu.name}, {gpu.memory}, driver {gpu.driver}" for gpu in found)
 
 
 def not_ready(url: str, profile: settings.Profile, repositories: Sequence[Path]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from types import SimpleNamespace
 
 import pytest
 
-from reelscope import doctor, embedded, settings
+from reelscope import container, doctor, embedded, settings
 from reelscope.doctor import checks, machine
 from reelscope.embedded.daemon import ServerRecord, ServerStatus
 
@@ -99,7 +100,50 @@ def test_a_gpu_is_needed_by_gpu_profiles_only(tmp_path, monkeypatch):
     nvidia_smi(tmp_path, "No devices were found", 6)
     assert (the("GPU").state, the("GPU", h200).state) == ("warning", "missing")
     nvidia_smi(tmp_path, "something else")
-    assert (the("GPU", h200).state, the("GPU", h200).remedy) == ("warning", "")
+    assert the("GPU", h200).state == "missing"
+    assert the("GPU", h200).finding == "nvidia-smi lists no GPU, but says: something else"
+
+
+def test_an_old_driver_is_told_with_what_mends_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    nvidia_smi(tmp_path, "Quadro RTX 8000, 535.183.01, 7.5, 46080 MiB")
+    found = the("GPU", settings.profile("rtx8000"))
+    assert found.state == "missing"
+    assert found.finding.endswith(
+        "driver 535.183.01: the NVIDIA driver is 535.183.01; CUDA 13, which is served with, wants 580.65.06 or later"
+    )
+    assert found.remedy.startswith("apt-get install nvidia-driver-580-server")
+    assert the("GPU").state == "warning", "the cpu profile runs all the same"
+
+
+def test_keys_and_certificates_are_read(tmp_path, monkeypatch):
+    assert (the("access").state, the("access").finding[:14]) == ("ok", "nothing is set")
+    key = tmp_path / "key"
+    monkeypatch.setenv("REELSCOPE_TRITON_ADMIN_KEY_FILE", str(key))
+    assert (the("access").state, str(key) in the("access").finding) == ("missing", True)
+    key.write_text("short")
+    assert the("access").remedy == f"openssl rand -hex 32 > {key}"
+    key.write_text("a" * 64)
+    assert (the("access").state, the("access").finding) == ("ok", "key of the administrator set")
+    assert "a" * 64 not in str(doctor.examine(CPU)), "a key is never printed"
+
+
+def test_a_server_elsewhere_is_asked_and_this_machine_needs_none_of_its_own(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{taken.getsockname()[1]}"  # bound, and nobody listens
+        found = {check.subject: check for check in doctor.examine(CPU, url)}
+    assert found["server"].state == "missing"
+    assert url in found["server"].finding
+    assert not {"tritonserver", "models", "local server", "GPU"} & found.keys()
+    assert {"Python", "access", "disk", "shared memory"} <= found.keys()
+    monkeypatch.setattr(container, "not_ready", lambda url, profile, repositories: ["detections 1"])
+    (said,) = (check for check in doctor.examine(CPU, url) if check.subject == "server")
+    assert (said.state, said.remedy) == ("warning", f"reelscope models stats --url {url}")
+    assert said.finding.endswith("models and ensembles ready; not detections 1")
+    monkeypatch.setattr(container, "not_ready", lambda url, profile, repositories: [])
+    (said,) = (check for check in doctor.examine(CPU, url) if check.subject == "server")
+    assert said.state == "ok"
 
 
 def test_sizes_of_folders(tmp_path):

@@ -105,9 +105,9 @@ def test_certificates(new_triton, repositories, tmp_path):
 @pytest.mark.parametrize(
     ("listed", "said"),
     [
-        ("Quadro RTX 8000, 535.183.01, 7.5", r"driver is 535\.183\.01; .* wants 580\.65\.06 or later"),
-        ("Quadro RTX 8000, 580.64.99, 7.5", r"driver is 580\.64\.99"),
-        ("Tesla V100, 580.95.05, 7.0", r"Tesla V100: compute capability 7\.0"),
+        ("Quadro RTX 8000, 535.183.01, 7.5, 46080 MiB", r"driver is 535\.183\.01; .* wants 580\.65\.06 or later"),
+        ("Quadro RTX 8000, 580.64.99, 7.5, 46080 MiB", r"driver is 580\.64\.99"),
+        ("Tesla V100, 580.95.05, 7.0, 16384 MiB", r"Tesla V100: compute capability 7\.0"),
         ("", "lists no GPU"),
     ],
 )
@@ -119,9 +119,9 @@ def test_an_old_driver_or_gpu_is_refused(monkeypatch, tmp_path, listed, said):
 
 
 def test_the_gpu_is_named_and_a_profile_without_one_asks_nobody(monkeypatch, tmp_path):
-    program(tmp_path, "nvidia-smi", "Quadro RTX 8000, 580.95.05, 7.5")
+    program(tmp_path, "nvidia-smi", "Quadro RTX 8000, 580.95.05, 7.5, 46080 MiB")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert container.check_gpu(settings.profile("rtx8000")) == "Quadro RTX 8000, 580.95.05, 7.5"
+    assert container.check_gpu(settings.profile("rtx8000")) == "Quadro RTX 8000, 46080 MiB, driver 580.95.05"
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert container.check_gpu(settings.profile("cpu")) == ""
     with pytest.raises(ServerStartFailed, match="NVIDIA Container Toolkit"):

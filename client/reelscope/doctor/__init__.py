@@ -5,14 +5,16 @@ server is started.
 
     software   Python, packages, Triton
     models     built models, cached weights
-    machine    state folder and local server, disks, memory, processors, GPU
+    servers    the local server, or the one at an address; how it is opened
+    machine    disks, memory, processors, GPU
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from reelscope.doctor import machine, models, software
+from reelscope.doctor import machine, models, servers, software
 from reelscope.doctor.checks import Check, missing, warning
 from reelscope.errors import ReelscopeError
 from reelscope.settings import Profile
@@ -27,7 +29,8 @@ _PROBES: dict[str, Probe] = {
     "OpenCV": software.opencv,
     "tritonserver": software.triton,
     "models": models.models,
-    "local server": machine.local_server,
+    "local server": servers.local,
+    "access": servers.access,
     "disk": machine.disk,
     "shared memory": machine.shared_memory,
     "memory": machine.memory,
@@ -37,9 +40,22 @@ _PROBES: dict[str, Probe] = {
 }
 
 
-def examine(profile: Profile) -> tuple[Check, ...]:
-    """Look at everything that the profile needs; what is to be mended first comes first."""
-    return tuple(check for subject, probe in _PROBES.items() for check in _guarded(subject, probe, profile))
+_ON_THE_SERVER = ("tritonserver", "models", "local server", "GPU")
+"""What a machine does not need whose models another one serves."""
+
+
+def examine(profile: Profile, url: str | None = None) -> tuple[Check, ...]:
+    """Look at everything that the profile needs; what is to be mended first comes first.
+
+    Args:
+        profile: what is to run.
+        url: address of the server that serves it, where that is not started on this machine.
+    """
+    probes = _PROBES
+    if url is not None:
+        probes = {subject: probe for subject, probe in _PROBES.items() if subject not in _ON_THE_SERVER}
+        probes["server"] = partial(servers.remote, url)
+    return tuple(check for subject, probe in probes.items() for check in _guarded(subject, probe, profile))
 
 
 def _guarded(subject: str, probe: Probe, profile: Profile) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""The doctor's look at the machine: the local server and its folder, disks, memory, processors, GPU."""
+"""The doctor's look at the machine: disks, memory, processors, GPU."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import os
 import re
 import resource
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from reelscope import settings
-from reelscope.doctor.checks import Check, folder_bytes, in_words, missing, ok, warning
+from reelscope import driver, settings
+from reelscope.doctor.checks import Check, in_words, missing, ok, warning
 from reelscope.errors import ReelscopeError
 from reelscope.settings import Profile
 from reelscope.types import WINDOW_FRAMES
@@ -30,36 +29,6 @@ _SCARCE_MEMORY_BYTES = 4e9
 """The cpu profile's detector takes 0.6 GB for a window, the client about as much; other models are of its kind."""
 _FEW_FILES = 1024
 _CGROUP = Path("/sys/fs/cgroup")
-_GPU_QUERY = "name,driver_version,compute_cap,memory.total"
-_GPU_SECONDS = 10.0
-
-
-def local_server(profile: Profile) -> Iterator[Check]:
-    """The state folder, and the server that `reelscope server up` left running."""
-    from reelscope import embedded
-
-    folder = settings.state_folder()
-    logs = list((folder / "logs").glob("*.log"))
-    size = sum(log.stat().st_size for log in logs)
-    said = f"{folder}, {in_words(folder_bytes(folder))}, of it {in_words(size)} in logs ({len(logs)})"
-    yield ok("state folder", said)
-    status = embedded.status()
-    if status is None:
-        yield ok("local server", "none is running; analyze starts one for the job")
-        return
-    log = Path(status.record.log_path)
-    said = f"{status.record.grpc_url}, profile {status.record.profile}"
-    logged = f"log {in_words(log.stat().st_size) if log.is_file() else 'is gone'}"
-    ready = f"{sum(status.models.values())} of {len(status.models)} models ready"
-    again = f"reelscope server down && reelscope server up --profile {profile.name}"
-    if not status.is_live:
-        yield warning("local server", f"{said}: does not answer; {logged}: {log}", again)
-    elif not status.is_ready:
-        yield warning("local server", f"{said}: {ready}; {logged}: {log}", again)
-    elif mismatch := status.record.lacks(profile):
-        yield warning("local server", f"{said}: one {mismatch}; analyze starts another for each job", again)
-    else:
-        yield ok("local server", f"{said}: {ready}; {logged}")
 
 
 def disk(profile: Profile) -> Iterator[Check]:
@@ -137,23 +106,24 @@ def open_files(profile: Profile) -> Iterator[Check]:
 
 def gpu(profile: Profile) -> Iterator[Check]:
     """GPUs as the driver lists them; only a profile that serves on one needs one."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        if profile.needs_gpu:
-            yield missing("GPU", "no nvidia-smi: no driver, or no GPU", "install NVIDIA's driver, or --profile cpu")
+    judge = missing if profile.needs_gpu else warning
+    try:
+        found = driver.gpus()
+    except ReelscopeError as error:
+        yield judge("GPU", error.finding, "mend NVIDIA's driver, or --profile cpu")
+        return
+    if found is None and profile.needs_gpu:
+        yield missing("GPU", "no nvidia-smi: no driver, or no GPU", "install NVIDIA's driver, or --profile cpu")
+    elif found is None:
+        yield ok("GPU", "none; the profile needs none")
+    for each in found or ():
+        said = f"{each.name}, {each.memory}, compute capability {each.compute_capability}, driver {each.driver}"
+        try:
+            each.require_recent()
+        except ReelscopeError as error:
+            yield judge("GPU", f"{said}: {error.finding}", error.remedy)
         else:
-            yield ok("GPU", "none; the profile needs none")
-        return
-    command = [program, f"--query-gpu={_GPU_QUERY}", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_GPU_SECONDS)
-    if done.returncode or not done.stdout.strip():
-        said = f"nvidia-smi: {(done.stderr or done.stdout).strip() or 'lists none'}"
-        judge = missing if profile.needs_gpu else warning
-        yield judge("GPU", said, "mend NVIDIA's driver, or --profile cpu")
-        return
-    for line in done.stdout.strip().splitlines():
-        name, driver, capability, size = (field.strip() for field in line.split(","))
-        yield ok("GPU", f"{name}, {size}, compute capability {capability}, driver {driver}")
+            yield ok("GPU", said)
 
 
 def _cgroup_text(name: str) -> str:

@@ -20,7 +20,7 @@ EXPORT = CHECKOUT / "export" / "reelscope_export"
 # A module may import from its own layer's exceptions and from every layer below it.
 LAYERS = (
     {"errors"},
-    {"types", "settings", "processes", "runs"},
+    {"types", "settings", "processes", "runs", "driver"},
     {"tracing"},
     {"signals", "inference", "sampler", "sizing"},
     {"decode", "sources", "analyzers", "embedded"},

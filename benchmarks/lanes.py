@@ -18,7 +18,7 @@ Prints, and writes nothing: for people who look for what to make faster.
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import sys
 import tempfile
 import threading
@@ -95,14 +95,19 @@ class ThreadWatch:
 
 
 def _threads() -> Iterable[tuple[int, str, float]]:
-    """Id, the system's name and CPU seconds of every thread of this process."""
-    for thread in os.listdir("/proc/self/task"):
+    """Id, the system's name and CPU seconds of every thread of this process.
+
+    The id is the one that the thread itself sees: in a container /proc may be that of the machine, which counts others.
+    """
+    for folder in Path("/proc/self/task").iterdir():
         try:
-            line = Path(f"/proc/self/task/{thread}/stat").read_text(encoding="utf-8")
+            line = (folder / "stat").read_text(encoding="utf-8")
+            status = (folder / "status").read_text(encoding="utf-8")
         except (FileNotFoundError, ProcessLookupError):
             continue
         name, _, fields = line.partition("(")[2].rpartition(")")
-        yield int(thread), name, sum(map(int, fields.split()[11:13])) / TICKS_PER_SECOND
+        own = re.search(r"^NSpid:.*\b(\d+)$", status, re.MULTILINE)
+        yield int(own[1] if own else folder.name), name, sum(map(int, fields.split()[11:13])) / TICKS_PER_SECOND
 
 
 def lanes_table(spans: Sequence[Span]) -> Table:

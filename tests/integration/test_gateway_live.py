@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
-import urllib.request
 
 import pytest
 from starlette.testclient import TestClient
+from waiting import pending, until
 
 from places import DEMO
 from reelscope import check, settings
@@ -29,14 +28,6 @@ def gateway(server, tmp_path_factory):
     )
     with TestClient(create_app(configuration), base_url="http://localhost:8003") as client:
         yield client
-
-
-def until(condition, seconds):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.05)
-    return found
 
 
 def healthy(gateway):
@@ -80,12 +71,6 @@ def test_the_predecessors_request_is_answered(gateway):
     values = answer.json()
     assert check.check(values) == []
     assert {found["status"] for found in values["analyzers"].values()} == {"ok"}
-
-
-def pending(server):
-    """Requests that Triton has and has not answered, over all models."""
-    text = urllib.request.urlopen(server.metrics_url, timeout=10).read().decode()
-    return sum(float(value) for value in re.findall(r"^nv_inference_pending_request_count\{.*\} (\S+)$", text, re.M))
 
 
 def test_a_deleted_job_is_taken_back_from_the_server(gateway, server):

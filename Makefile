@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the first run of any of them installs the environment into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo acceptance commission drill test test-all lint export configs schema dashboard serve stop bench bench-gate bench-vlm perf clean lock
+.PHONY: help setup demo acceptance commission drill test test-networks test-others test-all lint export configs schema dashboard serve stop bench bench-gate bench-vlm perf clean lock
 
 # The first Python of a supported version on the PATH; say PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -49,8 +49,18 @@ drill: export ## Back up, restore into out/drill, and accept PROFILE from what w
 	REELSCOPE_STATE=$(CURDIR)/out/drill/state REELSCOPE_REPOSITORY=$(CURDIR)/out/drill/model_repository \
 		$(BIN)/python -m benchmarks.acceptance --profile $(PROFILE)
 
-test: setup ## Run the tests (exports with random weights once, then keeps them).
-	$(BIN)/pytest -m "not slow"
+test: setup ## Run the tests, two halves at once (exports with random weights once, then keeps them).
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line --keep-going test-networks test-others
+
+# What asks the real networks, on one server, and what needs none: each is at work half of the time.
+NETWORKS := tests/integration tests/benchmarks
+OTHERS := tests/client tests/export tests/server
+
+test-networks: setup
+	$(BIN)/pytest -m "not slow" $(OTHERS:%=--ignore=%)
+
+test-others: setup
+	$(BIN)/pytest -m "not slow" $(NETWORKS:%=--ignore=%)
 
 test-all: setup ## Run the slow tests as well (FP16 and the larger variants).
 	$(BIN)/pytest

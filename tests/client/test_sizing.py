@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from reelscope import settings, sizing
+from reelscope import settings, sizing, terminal
 from reelscope.cli import app
 from reelscope.errors import UsageError
 
@@ -114,7 +114,7 @@ def test_missing_figures_are_named(monkeypatch, tmp_path):
 
 
 def test_the_command_prints_it(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setattr(terminal.console, "_width", 140)  # a COLUMNS of the environment was read long ago
     said = CliRunner().invoke(app, ["models", "plan", "--profile", "rtx8000"])
     assert said.exit_code == 0, said.output
     for part in ("Quadro RTX 8000", "together", "unmeasured", "on the CPU", "of 44 GB", "Projected, not measured"):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
+from waiting import until
 
 import clips
 from places import CHECKOUT, DEMO
@@ -35,10 +36,6 @@ UNTRAINED = {
 """What claims nothing with random weights, and the models that it says this of."""
 STATED_ALWAYS = {"sensitive", "opt_out", "source"}
 """Fields of a summary that tell what it is, not what was found."""
-
-
-def regions() -> set[str]:
-    return {name for name in os.listdir("/dev/shm") if name.startswith("reelscope")}
 
 
 def read(path: Path) -> dict:
@@ -206,10 +203,9 @@ def test_an_output_folder_that_cannot_be_written_exits_2(cli, tmp_path):
 
 def test_server_killed_in_mid_clip(environment):
     """Results are written, the analyzer that needed the server says why it failed, and nothing is left behind."""
-    before = regions()
     profile = settings.profile("cpu")
-    analyzers = pipeline.select(None)
-    with EmbeddedServer(profile) as running, InferenceClient(running.grpc_url) as client:
+    analyzers = pipeline.select(["object_detection", "cut_analysis", "color_analysis"])
+    with EmbeddedServer(profile, models=["object_yolov8"]) as running, InferenceClient(running.grpc_url) as client:
         killed = []
 
         def kill(stage: str, share: float) -> None:
@@ -217,6 +213,7 @@ def test_server_killed_in_mid_clip(environment):
                 killed.append(running.pid)
                 os.kill(running.pid, signal.SIGKILL)
 
+        owners = {str(running.supervisor.pid), str(os.getpid())}
         results = pipeline.analyze(DEMO, analyzers=analyzers, profile=profile, client=client, on_progress=kill)
         assert killed
     found = results.analyzers["object_detection"]
@@ -225,10 +222,7 @@ def test_server_killed_in_mid_clip(environment):
     assert results.analyzers["color_analysis"].status == "ok"
     assert len(results.shots) == 9
     assert check.check(to_json(results, analyzers)) == []
-    deadline = time.monotonic() + 10
-    while regions() - before and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert regions() - before == set()
+    until(lambda: not [name for name in os.listdir("/dev/shm") if owners & set(name.split("-"))], 10)
     assert not Path(f"/proc/{killed[0]}").exists()
 
 

@@ -50,9 +50,10 @@ drill: export ## Back up, restore into out/drill, and accept PROFILE from what w
 		$(BIN)/python -m benchmarks.acceptance --profile $(PROFILE)
 
 test: setup ## Run the tests, two halves at once (exports with random weights once, then keeps them).
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line --keep-going test-networks test-others
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync --keep-going test-networks test-others
 
-# What asks the real networks, on one server, and what needs none: each is at work half of the time.
+# What asks the real networks, on one server, and what needs none: each is at work half of the time. `+` shows what the
+# others print while they run; the networks' tests tell all when they have ended.
 NETWORKS := tests/integration tests/benchmarks
 OTHERS := tests/client tests/export tests/server
 
@@ -60,7 +61,7 @@ test-networks: setup
 	$(BIN)/pytest -m "not slow" $(OTHERS:%=--ignore=%)
 
 test-others: setup
-	$(BIN)/pytest -m "not slow" $(NETWORKS:%=--ignore=%)
+	+$(BIN)/pytest -m "not slow" $(NETWORKS:%=--ignore=%)
 
 test-all: setup ## Run the slow tests as well (FP16 and the larger variants).
 	$(BIN)/pytest

@@ -58,9 +58,9 @@ def test_what_is_not_known_is_not_guessed(language, word):
 def test_a_hundred_words_take_no_time():
     words = [f"{word}{number}" for number in range(5) for word in WORDS]
     syllables.count(["warm"], "en")
-    began = time.perf_counter()
+    began = time.process_time()
     syllables.count(words, "en")
-    assert (time.perf_counter() - began) * 100 / len(words) < 0.05
+    assert (time.process_time() - began) * 100 / len(words) < 0.05
 
 
 def test_threads_do_not_mix_languages():

@@ -419,9 +419,9 @@ def test_five_thousand_characters(line_count):
             yield Seen(text, (0.05, 0.05 + k * height, 0.95, 0.05 + (k + 0.9) * height))
 
     regions = read(at, 10.0)
-    began = time.perf_counter()
+    began = time.process_time()
     finding = text_overlay.analyze(regions, None, None, None)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert finding.summary.line_count == line_count
     assert edit_ratio(finding.summary.full_text.replace("\n", " "), page) > 0.98
 

@@ -92,14 +92,6 @@ def test_random_weights_are_declared_and_claim_nothing(demo_results):
         assert (analyzers[name]["models"], analyzers[name]["warnings"]) == ([], [])
 
 
-def test_second_run_is_identical(cli, server, demo_results, tmp_path):
-    done = cli("analyze", DEMO, "-o", tmp_path, "--url", server.grpc_url)
-    assert done.returncode == 0
-    done = cli("check", demo_results, "--rerun", tmp_path / "results.json")
-    assert done.returncode == 0, done.stdout
-    assert "I7" in done.stdout
-
-
 def test_only_and_detail(cli, tmp_path):
     """Analyzers that need no server run without one."""
     sizes = {}

@@ -8,7 +8,7 @@ import pytest
 import tritonclient.grpc as triton
 
 from places import DEMO
-from reelscope import pipeline, settings
+from reelscope import pipeline, results, settings
 from reelscope.inference import InferenceClient
 from reelscope.types import WINDOW_FRAMES
 
@@ -65,13 +65,22 @@ def traffic(server):
         patch.setattr(triton.InferenceServerClient, "async_infer", counting)
         patch.setattr(InferenceClient, "allocate", allocating)
         before = rows(observer)
-        results = pipeline.analyze(
+        found = pipeline.analyze(
             DEMO, analyzers=pipeline.select(None), profile=settings.profile("cpu"), client=client
         )
         after = rows(observer)
         assert client.uses_shared_memory
     answered = {name: after[name] - before.get(name, 0) for name in after}
-    return calls, windows, answered, results
+    return calls, windows, answered, found
+
+
+def test_a_second_run_is_identical(traffic, cli, demo_results, tmp_path):
+    """In this process, and from the command line."""
+    _, _, _, found = traffic
+    results.write(results.to_json(found, pipeline.select(None)), tmp_path / "results.json")
+    done = cli("check", demo_results, "--rerun", tmp_path / "results.json")
+    assert done.returncode == 0, done.stdout
+    assert "I7" in done.stdout
 
 
 def test_every_frame_is_uploaded_once(traffic):
@@ -96,14 +105,14 @@ def test_no_crop_comes_back(traffic):
 
 def test_nobody_looks_twice(traffic):
     """Each network sees each frame of its rate once; crops are cut where the networks are."""
-    _, _, answered, results = traffic
+    _, _, answered, found = traffic
     for model in ("object_yolov8", "pose_yolov8", "face_detection_scrfd"):
         assert answered[model] == FRAMES, model
     extra = answered["segmentation_segformer"]
-    changes = len(results.shots) + 2 * results.analyzers["cut_analysis"].summary.flash_count
+    changes = len(found.shots) + 2 * found.analyzers["cut_analysis"].summary.flash_count
     assert -(-FRAMES // 4) <= extra <= -(-FRAMES // 4) + changes, "and a frame of each new picture"
     assert 0 < answered["embedding_clip"] - extra <= 8 * 4, "frames, and at most eight crops of a window"
     assert answered["face_crops"] == answered["face_attributes"] == answered["faces"]
     assert answered["object_crops"] == answered["crop_embeddings"]
-    problems = {name: result.message for name, result in results.analyzers.items() if result.status != "ok"}
+    problems = {name: result.message for name, result in found.analyzers.items() if result.status != "ok"}
     assert problems == {}

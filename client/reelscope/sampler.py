@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from reelscope.types import WINDOW_FRAMES, ExtraWindow, FrameBuffer, LumaFrame, Window, nested_order
 
+EXTRA_FRAMES = 5
+"""Extra frames of one window: a quarter of a regular one's memory. A GPU works at as many at once."""
 EXTRA_SPACING_SECONDS = 0.1
 """Extra frames are at least this far apart: no shot is shorter."""
 EXTRA_ALLOWANCE = 20
 """Extra frames of a clip beyond one per sample at base/2: flashing pictures must not double the work."""
 
-Allocate = Callable[[int, int], FrameBuffer]
-"""(height, width) -> a buffer for one window."""
+Allocate = Callable[[int, int, int], FrameBuffer]
+"""(height, width, rows) -> a buffer for one window."""
 Convert = Callable[[Any], NDArray[np.uint8]]
 """A decoded frame -> its picture."""
 
@@ -66,7 +68,7 @@ class Sampler:
         samples = list(self._instants.until(until_seconds))
         for sample in samples:
             if self._buffer is None:
-                self._buffer = self._allocated()
+                self._buffer = self._allocated(WINDOW_FRAMES)
             slot = sample % WINDOW_FRAMES
             self._buffer.array[self._rows[slot]] = self._picture()
             if slot == WINDOW_FRAMES - 1:
@@ -97,9 +99,10 @@ class Sampler:
             self._image = self._to_rgb(self._shown)
         return self._image
 
-    def _allocated(self) -> FrameBuffer:
+    def _allocated(self, rows: int) -> FrameBuffer:
         assert self._allocate is not None
-        return self._allocate(*self._picture().shape[:2])
+        height, width = self._picture().shape[:2]
+        return self._allocate(height, width, rows)
 
     def _window(self, end: int, count: int) -> Window:
         assert self._buffer is not None
@@ -111,12 +114,12 @@ class Sampler:
         if self._shown_from - self._last_extra < EXTRA_SPACING_SECONDS or self._extra_count >= allowed:
             return
         if self._extra_buffer is None:
-            self._extra_buffer = self._allocated()
+            self._extra_buffer = self._allocated(EXTRA_FRAMES)
         self._extra_buffer.array[len(self._extras)] = self._picture()
         self._extras.append((self._shown_from, lacks_half))
         self._extra_count += 1
         self._last_extra = self._shown_from
-        if len(self._extras) == WINDOW_FRAMES:
+        if len(self._extras) == EXTRA_FRAMES:
             yield self._extra_window()
 
     def _extra_window(self) -> Window:

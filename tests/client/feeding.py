@@ -40,8 +40,8 @@ def measure(source, frames: Sequence[np.ndarray], *, times: Sequence[float] | No
 class Memory:
     """Window memory whose contents nobody reads."""
 
-    def __init__(self, height: int = 2, width: int = 2) -> None:
-        self.array = np.zeros((20, height, width, 3), np.uint8)
+    def __init__(self, height: int = 2, width: int = 2, rows: int = 20) -> None:
+        self.array = np.zeros((rows, height, width, 3), np.uint8)
         self.is_closed = False
 
     def close(self) -> None:

@@ -36,8 +36,8 @@ class Server:
         self.asked: list[str] = []
         self._sample_count = 0
 
-    def allocate(self, height, width):
-        return Memory(height, width)
+    def allocate(self, height, width, rows):
+        return Memory(height, width, rows)
 
     def release_windows(self):
         pass

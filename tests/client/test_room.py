@@ -69,10 +69,10 @@ class Windows:
         self.alive = self.most = 0
         self.alive_when_released = None
 
-    def allocate(self, height, width):
+    def allocate(self, height, width, rows):
         self.alive += 1
         self.most = max(self.most, self.alive)
-        return SimpleNamespace(array=np.zeros((20, height, width, 3), np.uint8), close=self._close)
+        return SimpleNamespace(array=np.zeros((rows, height, width, 3), np.uint8), close=self._close)
 
     def _close(self):
         self.alive -= 1

@@ -11,7 +11,7 @@ from feeding import Memory
 import clips
 from reelscope.decode import Decoder
 from reelscope.decode.changes import AbruptChanges
-from reelscope.sampler import EXTRA_ALLOWANCE, Sampler
+from reelscope.sampler import EXTRA_ALLOWANCE, EXTRA_FRAMES, Sampler
 from reelscope.types import ExtraWindow, FrameChunk, Window
 
 RATE = Fraction(10)
@@ -57,7 +57,7 @@ def test_regular_windows_are_as_without_extras():
 def test_full_extra_windows_are_handed_on():
     abrupt = {7 + 12 * k for k in range(25)}
     found = extras(sample(np.arange(310) / 30, abrupt, 310 / 30))
-    assert [window.count for window in found] == [20, 5]
+    assert [window.count for window in found] == [EXTRA_FRAMES] * 5
     assert sorted(time for window in found for time in window.times_seconds) == pytest.approx(
         [k / 30 for k in sorted(abrupt)]
     )
@@ -74,8 +74,8 @@ def test_flashing_pictures_do_not_flood():
 def test_open_windows_are_given_back():
     made = []
 
-    def allocate(height, width):
-        made.append(Memory(height, width))
+    def allocate(height, width, rows):
+        made.append(Memory(height, width, rows))
         return made[-1]
 
     sampler = Sampler(lambda k: np.zeros((2, 2, 3), np.uint8), RATE, allocate)

@@ -215,8 +215,8 @@ class Model:
     def __init__(self, trained=True):
         self.trained, self.labels = trained, labels("embedding_clip")
 
-    def allocate(self, height, width):
-        return Memory(height, width)
+    def allocate(self, height, width, rows):
+        return Memory(height, width, rows)
 
     def release_windows(self):
         pass

@@ -18,7 +18,7 @@ from reelscope.inference.connection import CONTROL_SECONDS, connect
 from reelscope.inference.memory import SharedBuffer, WindowMemory
 from reelscope.inference.repository import RepositoryClient
 from reelscope.inference.translation import translate
-from reelscope.types import FrameBuffer, ModelProvenance
+from reelscope.types import WINDOW_FRAMES, FrameBuffer, ModelProvenance
 
 
 class PendingAnswer:
@@ -101,9 +101,9 @@ class InferenceClient:
         """Whether frames travel by shared memory; decided when the first buffer is allocated."""
         return self._memory.is_shared
 
-    def allocate(self, height: int, width: int) -> FrameBuffer:
-        """Memory for one window of [WINDOW_FRAMES, height, width, 3] uint8 that `submit` can send."""
-        return self._memory.allocate(height, width)
+    def allocate(self, height: int, width: int, rows: int = WINDOW_FRAMES) -> FrameBuffer:
+        """Memory for one window of [rows, height, width, 3] uint8 that `submit` can send."""
+        return self._memory.allocate(height, width, rows)
 
     def release_windows(self) -> None:
         """Give back the memory of windows that were closed; it is kept for the next ones until then."""

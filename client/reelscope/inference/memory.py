@@ -96,13 +96,13 @@ class WindowMemory:
         self._regions: list[Region] = []
         self._free: list[Region] = []
 
-    def allocate(self, height: int, width: int) -> FrameBuffer:
-        """Memory for one window of [WINDOW_FRAMES, height, width, 3] uint8.
+    def allocate(self, height: int, width: int, rows: int = WINDOW_FRAMES) -> FrameBuffer:
+        """Memory for one window of [rows, height, width, 3] uint8.
 
         A server that cannot map our memory (another host, another IPC namespace, switched off) refuses the
         registration, and shared memory may be full: from then on frames are sent inline.
         """
-        shape = (WINDOW_FRAMES, height, width, 3)
+        shape = (rows, height, width, 3)
         if self.is_shared:
             try:
                 if not self._regions:
@@ -125,12 +125,10 @@ class WindowMemory:
             region.destroy(self._client)
 
     def _region(self, size: int) -> Region:
-        while self._free:
-            region = self._free.pop()
+        for region in self._free:
             if region.size == size:
+                self._free.remove(region)
                 return region
-            self._regions.remove(region)  # another clip, another frame size
-            region.destroy(self._client)
         region = Region(self._client, size)
         self._regions.append(region)
         return region

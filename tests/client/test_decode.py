@@ -21,8 +21,8 @@ class Buffer:
 
     alive = 0
 
-    def __init__(self, height: int, width: int) -> None:
-        self.array = np.zeros((20, height, width, 3), np.uint8)
+    def __init__(self, height: int, width: int, rows: int) -> None:
+        self.array = np.zeros((rows, height, width, 3), np.uint8)
         Buffer.alive += 1
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ def test_uploaded_track_holds_the_frame_shown_at_each_instant(tmp_path):
 def test_nested_rates_are_prefixes(count):
     order = nested_order(count)
     assert sorted(order) == list(range(count))
-    window = Window(Buffer(2, 2), 40, count, Fraction(10))
+    window = Window(Buffer(2, 2, 20), 40, count, Fraction(10))
     for divisor in (4, 2, 1):
         rows = window.row_count(divisor)
         assert sorted(window.samples[:rows]) == [40 + k for k in range(0, count, divisor)]

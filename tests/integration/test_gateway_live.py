@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from starlette.testclient import TestClient
-from waiting import pending, until
+from live import gateway_over, pending, until
 
 from places import DEMO
-from reelscope import check, settings
-from reelscope.gateway.app import create_app
-from reelscope.gateway.configuration import Configuration
+from reelscope import check
 from reelscope.inference import RepositoryClient
 
 HEALTH_SECONDS = 0.02
@@ -20,13 +17,7 @@ HEALTH_SECONDS = 0.02
 
 @pytest.fixture(scope="module")
 def gateway(server, tmp_path_factory):
-    configuration = Configuration(
-        folder=tmp_path_factory.mktemp("gateway"),
-        profile=settings.profile("cpu"),
-        url=server.grpc_url,
-        roots=(DEMO.parent.resolve(),),
-    )
-    with TestClient(create_app(configuration), base_url="http://localhost:8003") as client:
+    with gateway_over(server, tmp_path_factory.mktemp("gateway")) as client:
         yield client
 
 

@@ -7,15 +7,12 @@ import os
 import signal
 
 import pytest
-from starlette.testclient import TestClient
-from waiting import pending, until
+from live import gateway_over, pending, until
 
 from places import DEMO
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
 from reelscope.embedded.supervisor import stubs_of
-from reelscope.gateway.app import create_app
-from reelscope.gateway.configuration import Configuration
 
 ANALYZER = "face_emotion"
 SECONDS = 90
@@ -32,13 +29,7 @@ def recovering(environment):
 
 @pytest.fixture(scope="module")
 def gateway(recovering, tmp_path_factory):
-    configuration = Configuration(
-        folder=tmp_path_factory.mktemp("gateway"),
-        profile=settings.profile("cpu"),
-        url=recovering.grpc_url,
-        roots=(DEMO.parent.resolve(),),
-    )
-    with TestClient(create_app(configuration), base_url="http://localhost:8003") as client:
+    with gateway_over(recovering, tmp_path_factory.mktemp("gateway")) as client:
         until(lambda: ready(client), SECONDS)
         yield client
 

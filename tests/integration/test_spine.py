@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
-from waiting import until
+from live import until
 
 import clips
 from places import CHECKOUT, DEMO

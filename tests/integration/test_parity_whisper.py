@@ -23,6 +23,7 @@ from reelscope.embedded import EmbeddedServer
 from reelscope.errors import InvalidRequest
 from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope_export import paths, spoken, voice_activity_silero, weights, whisper_network, whisper_random
+from settled import settled
 
 MODELS = ("voice_activity_silero", "speech_whisper_encoder", "speech_whisper_decoder", "speech_whisper")
 MAX_TIME_ERROR_SECONDS = 0.02
@@ -233,8 +234,12 @@ def test_every_output_can_be_asked_for_alone(connection, name):
 
 def executions(connection: triton.InferenceServerClient, model: str) -> tuple[int, int]:
     """Requests that a model has answered, and how often it was run for them."""
-    (found,) = connection.get_inference_statistics(model).model_stats
-    return found.inference_count, found.execution_count
+
+    def read() -> tuple[int, int]:
+        (found,) = connection.get_inference_statistics(model).model_stats
+        return found.inference_count, found.execution_count
+
+    return settled(read)
 
 
 def test_requests_that_wait_are_decoded_together(connection, server):

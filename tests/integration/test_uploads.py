@@ -12,6 +12,7 @@ from reelscope import pipeline, results, settings
 from reelscope.inference import InferenceClient
 from reelscope.sampler import EXTRA_FRAMES
 from reelscope.types import WINDOW_FRAMES
+from settled import settled
 
 FRAMES = 50
 """Uploaded frames of the demo clip: 10 s at the cpu profile's 5 a second."""
@@ -65,9 +66,9 @@ def traffic(server):
 
         patch.setattr(triton.InferenceServerClient, "async_infer", counting)
         patch.setattr(InferenceClient, "allocate", allocating)
-        before = rows(observer)
+        before = settled(lambda: rows(observer))
         found = pipeline.analyze(DEMO, analyzers=pipeline.select(None), profile=settings.profile("cpu"), client=client)
-        after = rows(observer)
+        after = settled(lambda: rows(observer))
         assert client.uses_shared_memory
     answered = {name: after[name] - before.get(name, 0) for name in after}
     return calls, windows, answered, found

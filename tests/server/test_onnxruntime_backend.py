@@ -15,6 +15,7 @@ from conftest import a_profile
 from reelscope.embedded import EmbeddedServer
 from reelscope.errors import InferenceError
 from reelscope.inference import RepositoryClient
+from settled import settled
 
 PROVENANCE = b'{"name": "frame_sum", "trained": false}'
 
@@ -48,8 +49,11 @@ def ask_together(client, model, requests):
 
 
 def counts(client, model):
-    statistics = client.get_inference_statistics(model).model_stats[0]
-    return statistics.inference_count, statistics.execution_count
+    def read():
+        statistics = client.get_inference_statistics(model).model_stats[0]
+        return statistics.inference_count, statistics.execution_count
+
+    return settled(read)
 
 
 def frames(count, height=6, width=4, seed=0):

@@ -15,6 +15,7 @@ from reelscope.errors import DeadlineExceeded, ServerUnreachable
 from reelscope.inference import RepositoryClient
 from reelscope.inference.observation import Observer, read_metrics
 from reelscope.operations.tracing import spans
+from settled import settled
 
 FRAMES = np.ones((2, 4, 4, 3), np.uint8)
 
@@ -29,15 +30,19 @@ def numbers(server, model):
     return json.loads(done.stdout)[0]
 
 
+def counted(server, model):
+    return settled(lambda: numbers(server, model))
+
+
 def test_statistics_count_requests_rows_and_failures_with_their_reason(server):
-    before, before_picking = numbers(server, "frame_sum"), numbers(server, "pick")
+    before, before_picking = counted(server, "frame_sum"), counted(server, "pick")
     with RepositoryClient(server.grpc_url) as client:
         for _ in range(3):
             client.ask("described", {"frames": FRAMES}, ["words"], 10)
         with pytest.raises(DeadlineExceeded):  # requests wait 200 ms for others
             client.ask("pick", {"index": np.array([[1]])}, ["value"], 0.05)
     wait_until(lambda: numbers(server, "pick")["failed_requests"] > before_picking["failed_requests"])
-    after, after_picking = numbers(server, "frame_sum"), numbers(server, "pick")
+    after, after_picking = counted(server, "frame_sum"), counted(server, "pick")
     assert [after[key] - before[key] for key in ("requests", "executions", "rows", "failed_requests")] == [3, 3, 6, 0]
     assert after["rows_per_execution"] == after["rows"] / after["executions"]
     assert after["request_ms"] >= after["queue_ms"] + after["compute_ms"] > 0

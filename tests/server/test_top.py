@@ -14,6 +14,7 @@ from reelscope.cli import app
 from reelscope.inference import RepositoryClient
 from reelscope.inference.observation import Sample, read_metrics
 from reelscope.operations import gpus, top
+from settled import settled
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +34,14 @@ def test_it_works_without_a_gpu_and_says_so(server):
 
 
 def test_rates_are_of_the_interval(server):
-    before = read_metrics(server.metrics_url)
+    def counters():
+        return [each for each in read_metrics(server.metrics_url) if each.name.startswith("nv_inference")]
+
+    before = settled(counters)
     with RepositoryClient(server.grpc_url) as client:
         for _ in range(4):
             client.ask("described", {"frames": np.ones((1, 4, 4, 3), np.uint8)}, ["words"], 10)
-    seen = top.moment(before, read_metrics(server.metrics_url), 2.0)
+    seen = top.moment(before, settled(counters), 2.0)
     loads = {load.model: load for load in seen.models}
     assert loads["frame_sum"].requests_per_second == 2.0
     assert loads["frame_sum"].queue_ms > 100  # it waits 200 ms for others

@@ -308,7 +308,7 @@ class Libraries:
 
     def _yolo(self, model: str) -> Any:
         network = load_module(model).load(self._weights.file(model))  # type: ignore[attr-defined]
-        options = {"imgsz": 640, "rect": False, "device": self.device, "verbose": False}
+        options = {"imgsz": 640, "rect": True, "device": self.device, "verbose": False}
         return lambda frame: network.predict(frame, **options)
 
     def _listening(self, loaded: Any) -> Any:

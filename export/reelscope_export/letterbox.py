@@ -1,7 +1,8 @@
 """Letterboxing inside the graph, bit for bit what `cv2.resize` and ultralytics' LetterBox do.
 
 Input  uint8 [N,H,W,3], any H and W from 1 up (dynamic).
-Output float32 [N,3,side,side]: the frame scaled to fit, centred, the rest grey (114), divided by 255.
+Output float32 [N,3,h,w]: the frame scaled so that its longer side fits, centred in the smallest rectangle whose sides
+       are multiples of 32 (LetterBox's `auto`, which is `predict`'s own), the rest grey (114), divided by 255.
 
 OpenCV scales uint8 with INTER_LINEAR in fixed point: weights are multiples of 1/2048, rows are blended before
 columns, and each step rounds down. ONNX's own Resize differs by one grey level on 6-13 % of the pixels; here the
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +24,30 @@ _PAD_GREY = 114.0
 """Ultralytics' padding value."""
 
 
+def plan(side_px: int) -> str:
+    """Scale frames so that their longer side is `side_px`, as a plan for `rectangle.to_onnx`.
+
+    In double precision, and rounded half to even, as Python rounds for ultralytics.
+    """
+    return f"""
+        size = Shape<start = 1, end = 3>(frames)
+        size_exact = Cast<to = {onnx.TensorProto.DOUBLE}>(size)
+        longest = ReduceMax<keepdims = 0>(size)
+        longest_exact = Cast<to = {onnx.TensorProto.DOUBLE}>(longest)
+        side = Constant<value_int = {side_px}>()
+        side_exact = Cast<to = {onnx.TensorProto.DOUBLE}>(side)
+        gain = Div(side_exact, longest_exact)
+        fitted = Mul(size_exact, gain)
+        rounded = Round(fitted)
+        whole = Cast<to = {onnx.TensorProto.INT64}>(rounded)
+        least = Constant<value_int = 1>()
+        scaled = Max(whole, least)
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the scaled frame lies in the square; float64 scalars, lengths in pixels."""
+    """Where the scaled frame lies in what the network sees; float64 scalars, lengths in pixels."""
 
     frame_height_px: Tensor
     frame_width_px: Tensor
@@ -35,40 +58,39 @@ class Placement:
 
 
 class Letterbox(nn.Module):
-    """Scale frames to fit a square of `side_px` pixels and pad the rest."""
+    """Scale frames, and pad them to the rectangle that a plan has laid out."""
 
-    def __init__(self, side_px: int) -> None:
-        """Fix the side of the square, in pixels."""
-        super().__init__()
-        self.side_px = side_px
+    def forward(self, frames: Tensor, scaled_px: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Placement]:
+        """Letterbox uint8 [N,H,W,3] to float32 [N,3,h,w] in 0-1; also say where the frame lies.
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Placement]:
-        """Letterbox uint8 [N,H,W,3] to float32 [N,3,side,side] in 0-1; also say where the frame lies."""
-        place = self.placement(frames)
-        positions = torch.arange(self.side_px, dtype=torch.float64)
-        rows, columns = positions - place.top_px, positions - place.left_px
-        inside = _between(rows, place.scaled_height_px).view(1, 1, -1, 1) & _between(
-            columns, place.scaled_width_px
-        ).view(1, 1, 1, -1)
+        Args:
+            frames: the frames.
+            scaled_px: float64 [2], height and width of the scaled frame.
+            rows: float64 [h], rows of the rectangle: 0, 1, ...
+            columns: float64 [w], columns of it.
+        """
+        # The 0.1 is LetterBox's: an odd remainder puts its extra pixel at the bottom and the right.
+        top, left = (
+            torch.round((places.shape[0] - length) / 2 - 0.1)
+            for places, length in zip((rows, columns), scaled_px, strict=True)
+        )
+        place = placement(frames, scaled_px, top, left)
+        rows, columns = rows - top, columns - left
+        inside = _between(rows, scaled_px[0]).view(1, 1, -1, 1) & _between(columns, scaled_px[1]).view(1, 1, 1, -1)
         pixels = resize(frames, place, rows, columns)
         return torch.where(inside, pixels, _PAD_GREY) / 255.0, place
 
-    def placement(self, frames: Tensor) -> Placement:
-        """Size and corner of the scaled frame, rounded as ultralytics rounds them."""
-        height = torch.scalar_tensor(frames.shape[1], dtype=torch.float64)
-        width = torch.scalar_tensor(frames.shape[2], dtype=torch.float64)
-        gain = torch.minimum(self.side_px / height, self.side_px / width)
-        scaled_height = torch.clamp(torch.round(height * gain), min=1)
-        scaled_width = torch.clamp(torch.round(width * gain), min=1)
-        return Placement(
-            frame_height_px=height,
-            frame_width_px=width,
-            scaled_height_px=scaled_height,
-            scaled_width_px=scaled_width,
-            # The 0.1 is LetterBox's: an odd remainder puts its extra pixel at the bottom and the right.
-            top_px=torch.round((self.side_px - scaled_height) / 2 - 0.1),
-            left_px=torch.round((self.side_px - scaled_width) / 2 - 0.1),
-        )
+
+def placement(frames: Tensor, scaled_px: Tensor, top_px: Tensor, left_px: Tensor) -> Placement:
+    """Of uint8 [N,H,W,3], scaled to float64 [2] pixels, with the upper left corner where it is said."""
+    return Placement(
+        frame_height_px=torch.scalar_tensor(frames.shape[1], dtype=torch.float64),
+        frame_width_px=torch.scalar_tensor(frames.shape[2], dtype=torch.float64),
+        scaled_height_px=scaled_px[0],
+        scaled_width_px=scaled_px[1],
+        top_px=top_px,
+        left_px=left_px,
+    )
 
 
 def _between(positions: Tensor, length: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """YOLOv8 object detection: COCO's 80 classes in each frame.
 
 Source: Jocher, Chaurasia & Qiu, Ultralytics YOLOv8 (2023). Oracle: `ultralytics.YOLO.predict` with imgsz=640,
-rect=False, conf=0.25, iou=0.7, max_det=300.
+rect=True, conf=0.25, iou=0.7, max_det=300.
 
 Input   frames           uint8 [N,H,W,3] RGB, displayed orientation, any H and W.
 Output  boxes_xyxy       float32 [N,300,4], 0-1 of the frame's width and height; zero rows past the count.
@@ -20,7 +20,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from reelscope_export import chunks, graph, suppression, yolov8_graph, yolov8_parity, yolov8_random
+from reelscope_export import yolov8_graph, yolov8_parity, yolov8_random
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.verify import Array, Measure, Run, batch_difference
@@ -35,7 +35,7 @@ _CLASS_OFFSET_PX = 7680.0
 CONTRACT = Contract(
     name="object_yolov8",
     comment=(
-        "YOLOv8 object detection, COCO's 80 classes (labels.txt). RGB frames of any size, letterboxed to 640 inside.",
+        "YOLOv8 object detection, COCO's 80 classes (labels.txt). RGB frames of any size, letterboxed inside to 640.",
         "boxes_xyxy: 0-1 of the frame. scores: descending. Past `count`: zero boxes and scores, class -1.",
         "NMS inside: score > 0.25, IoU 0.7 per class, at most 300.",
     ),
@@ -52,10 +52,12 @@ CONTRACT = Contract(
 class DetectionGraph(Yolov8Graph):
     """Frames in, final boxes out: letterbox, network, box decoding, suppression class by class."""
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Detect objects in uint8 [N,H,W,3]; outputs as in the module's head."""
-        raw, place = self.raw_maps(frames)
-        boxes = self.decode_boxes(raw["boxes"].float())
+    def forward(
+        self, frames: Tensor, scaled_px: Tensor, rows: Tensor, columns: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Detect objects in uint8 [N,H,W,3]; inputs as `raw_maps` takes them, outputs as in the module's head."""
+        raw, cells, place = self.raw_maps(frames, scaled_px, rows, columns)
+        boxes = self.decode_boxes(raw["boxes"].float(), cells)
         scores, classes = raw["scores"].float().sigmoid().max(1)
         apart = boxes + (classes.to(torch.float32) * _CLASS_OFFSET_PX).unsqueeze(-1)
         scores, order = yolov8_graph.best(apart, scores)
@@ -68,13 +70,7 @@ class DetectionGraph(Yolov8Graph):
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the checkpoint, without provenance."""
     network = load(weights).model.fuse().eval()
-    traced = graph.to_onnx(
-        DetectionGraph(network, precision),
-        graph.frames_example(),
-        output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
-        translations=suppression.ONNX_TRANSLATIONS,
-    )
-    return chunks.for_gpu(traced, precision)
+    return yolov8_graph.to_onnx(DetectionGraph(network, precision), CONTRACT, precision)
 
 
 def load(weights: Path) -> Any:

@@ -1,7 +1,7 @@
 """YOLOv8 pose: people in each frame, and COCO's 17 keypoints of each.
 
 Source: Jocher, Chaurasia & Qiu, Ultralytics YOLOv8 (2023); keypoints as in Maji et al. (2022), YOLO-Pose,
-arXiv:2204.06806. Oracle: `ultralytics.YOLO.predict` with imgsz=640, rect=False, conf=0.25, iou=0.7, max_det=300.
+arXiv:2204.06806. Oracle: `ultralytics.YOLO.predict` with imgsz=640, rect=True, conf=0.25, iou=0.7, max_det=300.
 
 Input   frames           uint8 [N,H,W,3] RGB, displayed orientation, any H and W.
 Output  boxes_xyxy       float32 [N,300,4], 0-1 of the frame's width and height; zero rows past the count.
@@ -21,12 +21,12 @@ import onnx
 import torch
 from torch import Tensor
 
-from reelscope_export import chunks, graph, suppression, yolov8_graph, yolov8_parity, yolov8_random
+from reelscope_export import yolov8_graph, yolov8_parity, yolov8_random
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
 from reelscope_export.errors import WeightsUnreadable
 from reelscope_export.verify import Array, Measure, Run, batch_difference
-from reelscope_export.yolov8_graph import MAX_COUNT, Yolov8Graph
+from reelscope_export.yolov8_graph import MAX_COUNT, Cells, Yolov8Graph
 
 KEYPOINT_COUNT = 17
 TASK = "pose"
@@ -34,7 +34,7 @@ TASK = "pose"
 CONTRACT = Contract(
     name="pose_yolov8",
     comment=(
-        "YOLOv8 pose: people and COCO's 17 keypoints. RGB frames of any size, letterboxed to 640 inside.",
+        "YOLOv8 pose: people and COCO's 17 keypoints. RGB frames of any size, letterboxed inside to 640.",
         "boxes_xyxy: 0-1 of the frame. scores: descending. keypoints: x and y, 0-1 of the frame, probability of being",
         "visible. Past `count`: zeros. NMS inside: score > 0.25, IoU 0.7, at most 300.",
     ),
@@ -51,35 +51,32 @@ CONTRACT = Contract(
 class PoseGraph(Yolov8Graph):
     """Frames in, final people out: letterbox, network, box decoding, suppression, keypoints of those that are left."""
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Find people in uint8 [N,H,W,3]; outputs as in the module's head."""
-        raw, place = self.raw_maps(frames)
-        boxes = self.decode_boxes(raw["boxes"].float())
+    def forward(
+        self, frames: Tensor, scaled_px: Tensor, rows: Tensor, columns: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Find people in uint8 [N,H,W,3]; inputs as `raw_maps` takes them, outputs as in the module's head."""
+        raw, cells, place = self.raw_maps(frames, scaled_px, rows, columns)
+        boxes = self.decode_boxes(raw["boxes"].float(), cells)
         scores, order = yolov8_graph.best(boxes, raw["scores"].float().sigmoid().squeeze(1))
         valid = scores > 0
         boxes = yolov8_graph.within_frame(yolov8_graph.chosen(boxes, order), place) * valid.unsqueeze(-1)
         offsets = yolov8_graph.chosen(raw["kpts"].float().transpose(1, 2), order)
         offsets = offsets.reshape(-1, MAX_COUNT, KEYPOINT_COUNT, 3)
-        points = yolov8_graph.within_frame(self._decode_points(offsets[..., :2], order), place)
+        points = yolov8_graph.within_frame(decode_points(offsets[..., :2], order, cells), place)
         keypoints = torch.cat((points, offsets[..., 2:].sigmoid()), 3) * valid[..., None, None]
         return boxes, scores, keypoints, valid.sum(1, keepdim=True).to(torch.int32)
 
-    def _decode_points(self, offsets: Tensor, order: Tensor) -> Tensor:
-        """Offsets [N,300,17,2], in half cells from the corner of the cell, to pixels of the letterboxed square."""
-        corners = (self.anchors - 0.5)[order].unsqueeze(2)
-        return (offsets * 2.0 + corners) * self.strides[order].unsqueeze(2)
+
+def decode_points(offsets: Tensor, order: Tensor, cells: Cells) -> Tensor:
+    """Offsets [N,300,17,2], in half cells from the corner of the cell, to pixels of the letterboxed frame."""
+    corners = (cells.centres - 0.5)[order].unsqueeze(2)
+    return (offsets * 2.0 + corners) * cells.strides_px[order].unsqueeze(2)
 
 
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the checkpoint, without provenance."""
     network = load(weights).model.fuse().eval()
-    traced = graph.to_onnx(
-        PoseGraph(network, precision),
-        graph.frames_example(),
-        output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
-        translations=suppression.ONNX_TRANSLATIONS,
-    )
-    return chunks.for_gpu(traced, precision)
+    return yolov8_graph.to_onnx(PoseGraph(network, precision), CONTRACT, precision)
 
 
 def load(weights: Path) -> Any:

@@ -17,13 +17,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx import compose, parser
 from torch import Tensor, nn
 
-from reelscope_export import easyocr_networks, graph, letterbox, photographs, text_pages
+from reelscope_export import easyocr_networks, letterbox, photographs, rectangle, text_pages
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
-from reelscope_export.graph import OPSET, Example
 from reelscope_export.verify import Array, Measure, Run
 
 CONTRACT = Contract(
@@ -37,51 +35,31 @@ CONTRACT = Contract(
     outputs=(Spec("score_maps", "TYPE_FP32", (-1, -1, 2)), Spec("long_side_px", "TYPE_INT32", (1,))),
 )
 
-_STRIDE_PX = 32
 _MEAN_LEVELS = tuple(255 * ratio for ratio in (0.485, 0.456, 0.406))
 _DEVIATION_LEVELS = tuple(255 * ratio for ratio in (0.229, 0.224, 0.225))
 """ImageNet's, as EasyOCR has them."""
 
-_IR_VERSION = 10
-# Sizes are data here, not shapes, and an exported torch module cannot make the one from the other. The scale is applied
-# in double precision and the lengths are truncated, as EasyOCR does.
-_PLAN = f"""<ir_version: {_IR_VERSION}, opset_import: ["" : {OPSET}]>
-plan (uint8[batch, height, width, 3] frames, int32[batch, 1] canvas_px)
-    => (uint8[batch, height, width, 3] same_frames, double[2] scaled_px, double[rows] row_places,
-        double[columns] column_places, int32[batch, 1] long_side_px)
-<int64 first = {{0}}, int64 one = {{1}}, int64 stride = {{{_STRIDE_PX}}}, int64 rest = {{{_STRIDE_PX - 1}}},
- int64[1] unit = {{1}}>
-{{
-    same_frames = Identity(frames)
+# The scale is applied in double precision and the lengths are truncated, as EasyOCR does.
+_PLAN = f"""
     size = Shape<start = 1, end = 3>(frames)
     longest = ReduceMax<keepdims = 0>(size)
     canvas = ReduceMin<keepdims = 0>(canvas_px)
     canvas_wide = Cast<to = {onnx.TensorProto.INT64}>(canvas)
     fitting = Min(longest, canvas_wide)
-    seen = Max(fitting, one)
+    least = Constant<value_int = 1>()
+    seen = Max(fitting, least)
     seen_exact = Cast<to = {onnx.TensorProto.DOUBLE}>(seen)
     longest_exact = Cast<to = {onnx.TensorProto.DOUBLE}>(longest)
     ratio = Div(seen_exact, longest_exact)
     size_exact = Cast<to = {onnx.TensorProto.DOUBLE}>(size)
     product = Mul(size_exact, ratio)
     whole = Cast<to = {onnx.TensorProto.INT64}>(product)
-    scaled = Max(whole, one)
-    scaled_px = Cast<to = {onnx.TensorProto.DOUBLE}>(scaled)
-    with_rest = Add(scaled, rest)
-    strides = Div(with_rest, stride)
-    padded = Mul(strides, stride)
-    height_px, width_px = Split<axis = 0, num_outputs = 2>(padded)
-    height_scalar = Squeeze(height_px)
-    width_scalar = Squeeze(width_px)
-    rows_whole = Range(first, height_scalar, one)
-    columns_whole = Range(first, width_scalar, one)
-    row_places = Cast<to = {onnx.TensorProto.DOUBLE}>(rows_whole)
-    column_places = Cast<to = {onnx.TensorProto.DOUBLE}>(columns_whole)
+    scaled = Max(whole, least)
     side = Cast<to = {onnx.TensorProto.INT32}>(seen)
     batch_size = Shape<start = 0, end = 1>(frames)
+    unit = Constant<value_ints = [1]>()
     side_shape = Concat<axis = 0>(batch_size, unit)
     long_side_px = Expand(side, side_shape)
-}}
 """
 
 
@@ -107,17 +85,11 @@ class MapsGraph(nn.Module):
         Args:
             frames: the frames.
             scaled_px: float64 [2], height and width of the scaled frame.
-            rows: float64 [h], rows of the scaled and padded frame: 0, 1, ...
-            columns: float64 [w], columns of it.
+            rows: float64 [blocks,32], rows of the scaled and padded frame: 0, 1, ...
+            columns: float64 [blocks,32], columns of it.
         """
-        place = letterbox.Placement(
-            frame_height_px=torch.scalar_tensor(frames.shape[1], dtype=torch.float64),
-            frame_width_px=torch.scalar_tensor(frames.shape[2], dtype=torch.float64),
-            scaled_height_px=scaled_px[0],
-            scaled_width_px=scaled_px[1],
-            top_px=torch.zeros((), dtype=torch.float64),
-            left_px=torch.zeros((), dtype=torch.float64),
-        )
+        rows, columns, corner = rows.flatten(), columns.flatten(), torch.zeros((), dtype=torch.float64)
+        place = letterbox.placement(frames, scaled_px, corner, corner)
         inside = (rows < scaled_px[0]).view(1, 1, -1, 1) & (columns < scaled_px[1]).view(1, 1, 1, -1)
         levels = torch.where(inside, letterbox.resize(frames, place, rows, columns), 0.0)
         pixels = (levels - self.mean) / self.deviation
@@ -127,24 +99,13 @@ class MapsGraph(nn.Module):
 
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph of the checkpoint, without provenance."""
-    frames = graph.frames_example()
-    rows, columns = (torch.arange(edge, dtype=torch.float64) for edge in (192, 320))
-    maps = graph.to_onnx(
+    return rectangle.to_onnx(
+        _PLAN,
         MapsGraph(load(weights), precision),
-        {
-            "same_frames": frames["frames"],
-            "scaled_px": Example(torch.tensor([180.0, 320.0], dtype=torch.float64), {}),
-            "row_places": Example(rows, {0: "rows"}),
-            "column_places": Example(columns, {0: "columns"}),
-        },
-        output_names=("score_maps",),
+        output_names=tuple(tensor.name for tensor in CONTRACT.outputs),
+        inputs="int32[batch, 1] canvas_px",
+        outputs="int32[batch, 1] long_side_px",
     )
-    maps.ir_version = _IR_VERSION
-    joined = [(value.name, f"maps_{value.name}") for value in maps.graph.input]
-    network = compose.add_prefix(maps, "maps_", rename_outputs=False)
-    built = compose.merge_models(parser.parse_model(_PLAN), network, joined, outputs=["score_maps", "long_side_px"])
-    built.graph.output.sort(key=lambda value: [tensor.name for tensor in CONTRACT.outputs].index(value.name))
-    return built
 
 
 def load(weights: Path) -> nn.Module:

@@ -1,18 +1,24 @@
 """What every YOLOv8 network shares: letterbox, raw maps, box decoding, suppression, and the loading of checkpoints.
 
-Boxes and points are computed in pixels of the letterboxed square, and handed out as 0-1 of the frame. Settings are
-those of `ultralytics.YOLO.predict` with imgsz=640, rect=False, conf=0.25, iou=0.7, max_det=300.
+Boxes and points are computed in pixels of the letterboxed frame, and handed out as 0-1 of the frame. Settings are
+those of `ultralytics.YOLO.predict`: imgsz=640, rect=True, conf=0.25, iou=0.7, max_det=300.
+
+One difference is meant: where the shorter side is rounded down to a multiple of 32, ultralytics takes boxes back with
+another scale than it took the frame there, up to one pixel in 640; here they are where the letterbox put them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import onnx
 import torch
 from torch import Tensor, nn
 
-from reelscope_export import paths, suppression
+from reelscope_export import chunks, letterbox, paths, rectangle, suppression
+from reelscope_export.contract import Contract
 from reelscope_export.errors import WeightsUnreadable
 from reelscope_export.letterbox import Letterbox, Placement
 
@@ -22,47 +28,86 @@ SCORE_THRESHOLD = 0.25
 IOU_THRESHOLD = 0.7
 
 
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The places that the head answers for, fine maps first, row by row."""
+
+    centres: Tensor
+    """float32 [A,2], x and y in cells of the map."""
+    strides_px: Tensor
+    """float32 [A,1], side of a cell."""
+
+
 class Yolov8Graph(nn.Module):
     """A YOLOv8 network between letterbox and suppression; what its head means is the subclasses' business.
 
     The head's own decoding caches anchors by input shape, which freezes the batch size at export without an error.
-    So the head is asked for its raw maps, and anchors are buffers here.
+    So the head is asked for its raw maps, and anchors are laid out here.
     """
-
-    anchors: Tensor
-    strides: Tensor
 
     def __init__(self, network: nn.Module, precision: str) -> None:
         """Wrap a fused ultralytics model; `precision` (fp32, fp16) is the network's alone."""
         super().__init__()
-        from ultralytics.utils.tal import make_anchors
-
-        self.letterbox = Letterbox(SIDE_PX)
+        self.letterbox = Letterbox()
         self.network = network
         head: Any = network.model[-1]  # type: ignore[index]
         self.bins = head.reg_max
+        self.strides_px = [int(stride) for stride in head.stride]
         head.export = True  # forward returns the result of _inference alone
         head._inference = lambda raw: raw
-        with torch.no_grad():
-            maps = network(torch.zeros(1, 3, SIDE_PX, SIDE_PX))["feats"]
-        anchors, strides = cast(Any, make_anchors)(maps, head.stride, 0.5)
-        self.register_buffer("anchors", anchors.float())
-        self.register_buffer("strides", strides.float())
         self.half_network = precision == "fp16"
         if self.half_network:
             network.half()
 
-    def raw_maps(self, frames: Tensor) -> tuple[dict[str, Tensor], Placement]:
-        """The head's raw answers [N,channels,A] to uint8 [N,H,W,3], and where the frame lies in the square."""
-        pixels, place = self.letterbox(frames)
-        return self.network(pixels.half() if self.half_network else pixels), place
+    def raw_maps(
+        self, frames: Tensor, scaled_px: Tensor, rows: Tensor, columns: Tensor
+    ) -> tuple[dict[str, Tensor], Cells, Placement]:
+        """What the head says, as it says it.
 
-    def decode_boxes(self, distances: Tensor) -> Tensor:
-        """Distance distributions [N,4*bins,A] to xyxy pixels of the letterboxed square [N,A,4]."""
+        Args:
+            frames: uint8 [N,H,W,3].
+            scaled_px: float64 [2], height and width of the scaled frame.
+            rows: float64 [blocks,32], rows of what the network sees: 0, 1, ...
+            columns: float64 [blocks,32], columns of it.
+
+        Returns:
+            Raw answers [N,channels,A], the cells that they are about, and where the frame lies.
+        """
+        pixels, place = self.letterbox(frames, scaled_px, rows.flatten(), columns.flatten())
+        raw = self.network(pixels.half() if self.half_network else pixels)
+        return raw, self.cells(rows, columns), place
+
+    def cells(self, rows: Tensor, columns: Tensor) -> Cells:
+        """The cells of all maps of a rectangle, whose rows and columns are as `raw_maps` takes them."""
+        centres, strides = [], []
+        for stride in self.strides_px:
+            y, x = ((places.reshape(-1, stride)[:, 0] / stride).float() + 0.5 for places in (rows, columns))
+            across, down = x[None, :].expand(y.shape[0], -1), y[:, None].expand(-1, x.shape[0])
+            centres.append(torch.stack((across, down), 2).reshape(-1, 2))
+            strides.append(torch.full_like(centres[-1][:, :1], stride))
+        return Cells(torch.cat(centres), torch.cat(strides))
+
+    def decode_boxes(self, distances: Tensor, cells: Cells) -> Tensor:
+        """Distance distributions [N,4*bins,A] to xyxy pixels of the letterboxed frame [N,A,4]."""
         shaped = distances.reshape(distances.shape[0], 4, self.bins, -1).permute(0, 3, 1, 2).softmax(3)
         sides = torch.matmul(shaped, torch.arange(self.bins, dtype=torch.float32))
         near, far = sides.chunk(2, dim=2)
-        return torch.cat((self.anchors - near, self.anchors + far), 2) * self.strides
+        return torch.cat((cells.centres - near, cells.centres + far), 2) * cells.strides_px
+
+
+def to_onnx(module: Yolov8Graph, contract: Contract, precision: str) -> onnx.ModelProto:
+    """Build the ONNX graph of a contract, without provenance.
+
+    Raises:
+        TracingFailed: this torch cannot turn the module into a graph.
+    """
+    traced = rectangle.to_onnx(
+        letterbox.plan(SIDE_PX),
+        module,
+        output_names=tuple(tensor.name for tensor in contract.outputs),
+        translations=suppression.ONNX_TRANSLATIONS,
+    )
+    return chunks.for_gpu(traced, precision)
 
 
 def best(boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +123,7 @@ def chosen(rows: Tensor, order: Tensor) -> Tensor:
 
 
 def within_frame(points: Tensor, place: Placement) -> Tensor:
-    """Pixels of the square, x and y in turn along the last dimension, as 0-1 of the frame."""
+    """Pixels of the letterboxed frame, x and y in turn along the last dimension, as 0-1 of the frame."""
     pairs = points.shape[-1] // 2
     corner = torch.stack((place.left_px, place.top_px)).repeat(pairs).to(torch.float32)
     size = torch.stack((place.scaled_width_px, place.scaled_height_px)).repeat(pairs).to(torch.float32)

@@ -69,7 +69,7 @@ def predict(oracle: Any, frame: Array) -> Any:
     return oracle.predict(
         [np.ascontiguousarray(frame[..., ::-1])],
         imgsz=yolov8_graph.SIDE_PX,
-        rect=False,
+        rect=True,
         conf=yolov8_graph.SCORE_THRESHOLD,
         iou=yolov8_graph.IOU_THRESHOLD,
         max_det=yolov8_graph.MAX_COUNT,

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from reelscope_export import photographs, yolov8_graph
-from reelscope_export.letterbox import Letterbox
+from reelscope_export.verify import Array
 
 SEED = 0
 
@@ -82,8 +82,7 @@ def write_checkpoint(variant: str, task: str, class_names: dict[int, str], file:
     from ultralytics.nn.tasks import DetectionModel, PoseModel, yaml_model_load
 
     architecture = {"detect": DetectionModel, "pose": PoseModel}[task]
-    letterbox = Letterbox(yolov8_graph.SIDE_PX)
-    pixels = torch.cat([letterbox(torch.from_numpy(frame[None]))[0] for frame in photographs.read().values()])
+    pixels = torch.stack([_square(frame) for frame in photographs.read().values()])
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _one_thread():
         torch.manual_seed(SEED)
         network = cast(Any, architecture)(
@@ -104,6 +103,14 @@ def write_checkpoint(variant: str, task: str, class_names: dict[int, str], file:
     archive = io.BytesIO()
     torch.save(checkpoint, archive)
     file.write_bytes(archive.getvalue())
+
+
+def _square(frame: Array) -> Tensor:
+    """Uint8 [H,W,3] as float32 [3,640,640] in 0-1: statistics are taken of all photographs at once."""
+    from ultralytics.data.augment import LetterBox
+
+    square: Any = cast(Any, LetterBox)((yolov8_graph.SIDE_PX, yolov8_graph.SIDE_PX))(image=frame)
+    return torch.from_numpy(square).permute(2, 0, 1).float() / 255.0
 
 
 @contextmanager

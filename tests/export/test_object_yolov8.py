@@ -37,7 +37,7 @@ def test_equals_ultralytics_predict(name: str, built: Outcome, run: verify.Run, 
     frame = photographs[name]
     height, width = frame.shape[:2]
     oracle: Any = YOLO(built.weights.file)
-    upstream = oracle.predict([frame[..., ::-1].copy()], imgsz=640, rect=False, conf=0.25, iou=0.7, verbose=False)[0]
+    upstream = oracle.predict([frame[..., ::-1].copy()], imgsz=640, rect=True, conf=0.25, iou=0.7, verbose=False)[0]
     answer = run(frame[None])
     count = int(answer["count"][0, 0])
     assert count == len(upstream.boxes) >= 20

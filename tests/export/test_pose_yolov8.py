@@ -36,7 +36,13 @@ def run(built: Outcome) -> verify.Run:
 @pytest.fixture(scope="module")
 def frames() -> dict[str, Array]:
     bus, zidane = photographs.read().values()
-    return {"portrait": bus, "landscape": zidane, "odd": bus[1:722, 3:364], "turned": np.rot90(zidane).copy()}
+    return {
+        "portrait": bus,
+        "landscape": zidane,
+        "odd": bus[1:722, 3:350],
+        "narrow": bus[1:722, 3:364],
+        "turned": np.rot90(zidane).copy(),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def oracle(built: Outcome) -> Any:
 def test_equals_ultralytics_predict(name: str, oracle: Any, run: verify.Run, frames: dict[str, Array]) -> None:
     frame = frames[name]
     height, width = frame.shape[:2]
-    upstream = oracle.predict([frame[..., ::-1].copy()], imgsz=640, rect=False, conf=0.25, iou=0.7, verbose=False)[0]
+    upstream = oracle.predict([frame[..., ::-1].copy()], imgsz=640, rect=True, conf=0.25, iou=0.7, verbose=False)[0]
     answer = run(frame[None])
     count = int(answer["count"][0, 0])
     assert count == len(upstream.boxes) >= (5 if name == "odd" else 20)
@@ -64,6 +70,26 @@ def test_equals_ultralytics_predict(name: str, oracle: Any, run: verify.Run, fra
         assert answer["scores"][0, nearest] == pytest.approx(score, abs=1e-3)
         np.testing.assert_allclose(points[nearest, :, :2], expected[:, :2], atol=0.05)
         np.testing.assert_allclose(points[nearest, :, 2], expected[:, 2], atol=1e-3)
+
+
+def test_points_are_where_the_letterbox_put_them(oracle: Any, run: verify.Run, frames: dict[str, Array]) -> None:
+    """721x361 scales to 640x320.4, seen as 640x320: from that, ultralytics concludes that it scaled to 639x320."""
+    frame = frames["narrow"]
+    upstream = oracle.predict([frame[..., ::-1].copy()], imgsz=640, rect=True, conf=0.25, iou=0.7, verbose=False)[0]
+    answer = run(frame[None])
+    count = int(answer["count"][0, 0])
+    assert count == len(upstream.boxes) >= 5
+    boxes = answer["boxes_xyxy"][0, :count] * (361, 721, 361, 721)
+    points = answer["keypoints"][0, :count, :, :2] * (361, 721)
+    for box, expected in zip(upstream.boxes.xyxy.numpy(), upstream.keypoints.xy.numpy(), strict=True):
+        # What reaches beyond the frame is cut off at its edge, which is no matter of scale.
+        within = box[[1, 3]] < 720, expected[:, 1] < 720
+        nearest = np.abs(boxes[:, :2] - box[:2] * (1, 639 / 640)).max(1).argmin()
+        np.testing.assert_allclose(boxes[nearest, [0, 2]], box[[0, 2]], atol=0.05)
+        np.testing.assert_allclose(boxes[nearest, [1, 3]][within[0]], (box[[1, 3]] * 639 / 640)[within[0]], atol=0.05)
+        np.testing.assert_allclose(points[nearest, :, 0], expected[:, 0], atol=0.05)
+        down = points[nearest, :, 1][within[1]], (expected[:, 1] * 639 / 640)[within[1]]
+        np.testing.assert_allclose(*down, atol=0.05)
 
 
 def test_people_differ_from_each_other_and_within(run: verify.Run, frames: dict[str, Array]) -> None:
@@ -184,14 +210,15 @@ def test_points_are_decoded_from_the_corner_of_their_cell(built: Outcome) -> Non
     """An offset of 0 is the corner of the cell, of 0.5 one cell further; the first cell has 8 px, the last 32."""
     network = pose_yolov8.load(built.weights.file).model.fuse().eval()
     graph = pose_yolov8.PoseGraph(network, "fp32")
-    order = torch.tensor([[0, 81, 8399] + [0] * 297])
+    rows, columns = (torch.arange(side, dtype=torch.float64).view(-1, 32) for side in (640, 384))
+    order = torch.tensor([[0, 49, 5039] + [0] * 297])
     offsets = torch.zeros(1, 300, 17, 2)
     offsets[0, 1, 5] = torch.tensor([0.5, -0.5])
-    points = graph._decode_points(offsets, order)
+    points = pose_yolov8.decode_points(offsets, order, graph.cells(rows, columns))
     assert points[0, 0, 0].tolist() == [0, 0]
     assert points[0, 1, 0].tolist() == [8, 8]
     assert points[0, 1, 5].tolist() == [16, 0]
-    assert points[0, 2, 0].tolist() == [608, 608]
+    assert points[0, 2, 0].tolist() == [352, 608]
 
 
 @pytest.mark.slow

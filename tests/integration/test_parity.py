@@ -80,7 +80,7 @@ def test_detections_equal_ultralytics(client, photographs, upstream, capsys):
         answer = ask(client, image[None])
         count = int(answer["count"][0, 0])
         predicted = upstream.predict(
-            [np.ascontiguousarray(image[:, :, ::-1])], imgsz=640, rect=False, conf=0.25, iou=0.7, verbose=False
+            [np.ascontiguousarray(image[:, :, ::-1])], imgsz=640, rect=True, conf=0.25, iou=0.7, verbose=False
         )[0].boxes
         assert count == len(predicted)
         ours = answer["boxes_xyxy"][0, :count] * (width, height, width, height)

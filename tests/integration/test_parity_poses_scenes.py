@@ -74,7 +74,7 @@ def test_poses_equal_ultralytics(client, frames, show):
         answer = ask(client, "poses", frame[None], POSES)
         oracle = YOLO(checkpoint(answer["pose_yolov8_provenance"][0, 0]))
         upstream = oracle.predict(
-            [np.ascontiguousarray(frame[..., ::-1])], imgsz=640, rect=False, conf=0.25, iou=0.7, verbose=False
+            [np.ascontiguousarray(frame[..., ::-1])], imgsz=640, rect=True, conf=0.25, iou=0.7, verbose=False
         )[0]
         count = int(answer["count"][0, 0])
         assert count == len(upstream.boxes)

@@ -23,7 +23,7 @@ from reelscope.errors import ModelUnavailable
 from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope.results import AnalyzerResult, Results
 from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
-from reelscope.types import FrameBuffer
+from reelscope.types import WINDOW_FRAMES, FrameBuffer
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 GPU_FIELDS = {
@@ -92,9 +92,9 @@ class ObservedClient(InferenceClient):
         for thread in self._waiting:
             thread.join()
 
-    def allocate(self, height: int, width: int) -> FrameBuffer:
+    def allocate(self, height: int, width: int, rows: int = WINDOW_FRAMES) -> FrameBuffer:
         """As the client does."""
-        buffer = super().allocate(height, width)
+        buffer = super().allocate(height, width, rows)
         self._uploaded_bytes += self._frame_bytes.pop(id(buffer), 0)  # of an earlier buffer that is gone
         return buffer
 

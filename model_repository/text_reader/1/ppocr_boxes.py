@@ -38,11 +38,11 @@ def quads_of(probability, height, width):
     scale = np.float32((width, height)) / np.float32(probability.shape[::-1])
     quads = []
     for part in parts[:MAX_PARTS]:
-        box, side_px = _smallest_box(part)
-        if side_px < MIN_SIDE_PX or _mean_inside(probability, box) < BOX_THRESHOLD:
+        box = _smallest_box(part, MIN_SIDE_PX)
+        if box is None or _mean_inside(probability, box) < BOX_THRESHOLD:
             continue
-        box, side_px = _smallest_box(_grown(box))
-        if side_px < MIN_SIDE_PX + 2:
+        box = _smallest_box(_grown(box), MIN_SIDE_PX + 2)
+        if box is None:
             continue
         quad = _clockwise(np.clip(np.round(box * scale), 0, (width, height)).astype(np.float32))
         quad = np.clip(quad, 0, np.float32((width - 1, height - 1)))
@@ -51,10 +51,12 @@ def quads_of(probability, height, width):
     return _in_reading_order(np.array(quads, np.float32).reshape(-1, 4, 2))
 
 
-def _smallest_box(points):
-    """Corners of the smallest rectangle around points, float32 [4, 2] clockwise, and its shorter side."""
+def _smallest_box(points, min_side_px):
+    """Corners of the smallest rectangle around points, float32 [4, 2] clockwise, or None if a side is shorter."""
     rectangle = cv2.minAreaRect(points)
-    return _clockwise(cv2.boxPoints(rectangle)), min(rectangle[1])
+    if min(rectangle[1]) < min_side_px:  # most parts of a frame without text, a thousand of them
+        return None
+    return _clockwise(cv2.boxPoints(rectangle))
 
 
 def _clockwise(corners):

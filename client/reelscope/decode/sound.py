@@ -96,15 +96,13 @@ class SoundTrack:
         self._to_mono_rate = soxr.ResampleStream(self._rate_hz, MONO_SAMPLE_RATE_HZ, 1, dtype="float32")
 
     def _in_first_format(self, frame: Any) -> NDArray[np.float32]:
-        """Samples as float32 [channels, n], full scale +-1, in the first frame's rate and layout."""
+        """Samples as float32 [channels, n] in the first frame's rate and layout, as the stream has them."""
         setup = (frame.format.name, frame.layout.name, frame.sample_rate)
         if setup != self._setup:
             self._setup = setup
             self._resampler = av.AudioResampler("fltp", self._layout, self._rate_hz)
         parts = [part.to_ndarray() for part in self._resampler.resample(frame)]
-        samples = np.concatenate(parts, 1) if parts else np.empty((self._channel_count, 0), np.float32)
-        # Files of floats may hold anything: what is no number, or has no finite square, would spoil every filter.
-        return np.clip(np.nan_to_num(samples), -MAX_SAMPLE, MAX_SAMPLE)
+        return np.concatenate(parts, 1) if parts else np.empty((self._channel_count, 0), np.float32)
 
     def _place(self, samples: NDArray[np.float32]) -> None:
         self._blocks.append(samples)
@@ -114,7 +112,9 @@ class SoundTrack:
     def _give(self, count: int, *, last: bool = False) -> Iterator[AudioChunk | MonoChunk]:
         """Yield the next `count` samples, in both forms."""
         joined = np.concatenate([np.empty((self._channel_count, 0), np.float32), *self._blocks], 1)
-        samples, rest = joined[:, :count], joined[:, count:]
+        # Files of floats may hold anything: what is no number, or has no finite square, would spoil every filter.
+        samples = np.clip(np.nan_to_num(joined[:, :count]), -MAX_SAMPLE, MAX_SAMPLE)
+        rest = joined[:, count:]
         self._blocks, self._block_samples = [rest], rest.shape[1]
         mono = self._to_mono_rate.resample_chunk(self._weights @ samples, last=last)
         if count:

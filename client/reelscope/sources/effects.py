@@ -193,7 +193,9 @@ def _jumps(before: NDArray[np.uint8], after: NDArray[np.uint8], axis: int) -> ND
         is_jump = np.ascontiguousarray(is_jump.T)
     parts = cv2.resize(is_jump, (SEAM_PARTS, is_jump.shape[0]), interpolation=cv2.INTER_AREA)
     goes_across = parts[:, [0, -1]].min(axis=1) >= 255 * MIN_SEAM_END_RATIO
-    return np.pad(np.where(goes_across, parts.mean(axis=1, dtype=np.float32) / 255, 0), SEAM_APART_PX)
+    shares = np.zeros(len(parts) + 2 * SEAM_APART_PX, np.float32)
+    shares[SEAM_APART_PX:-SEAM_APART_PX] = np.where(goes_across, parts.mean(axis=1, dtype=np.float32) / 255, 0)
+    return shares
 
 
 def _strongest(shares: NDArray[np.float32], before: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArray[np.float32]:

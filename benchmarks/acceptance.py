@@ -267,7 +267,7 @@ def computed_seconds(url: str, model: str) -> float:
             found = client.get_inference_statistics(model)
         except InferenceServerException:
             return 0.0
-    return sum(batch.compute_infer.ns for each in found.model_stats for batch in each.batch_stats) / 1e9
+    return float(sum(batch.compute_infer.ns for each in found.model_stats for batch in each.batch_stats) / 1e9)
 
 
 def run_once(name: str, url: str, server_pid: int | None, profile: settings.Profile, folder: Path) -> Run:

@@ -82,7 +82,7 @@ class BareModels:
 
         return run
 
-    def _backend_utils(self) -> ModuleType:
+    def _backend_utils(self) -> Any:
         """A `triton_python_backend_utils` whose requests are answered here."""
         models = self
 

@@ -193,7 +193,7 @@ def _system(found: Sequence[Observation], best: Observation) -> dict[str, Any]:
 
 
 def _wall(steps: list[dict[str, Any]], *, repeated: bool = True) -> float:
-    return sum(step["wall_seconds"] - (0 if repeated else step["repeated_seconds"]) for step in steps)
+    return float(sum(step["wall_seconds"] - (0 if repeated else step["repeated_seconds"]) for step in steps))
 
 
 def _predecessor(found: Sequence[list[dict[str, Any]]]) -> dict[str, Any]:

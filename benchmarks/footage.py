@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -54,13 +55,13 @@ def write_repeated(path: Path, source: Path, seconds: float) -> Path:
     sound_once = _decoded_sound(source)
     with av.open(str(source)) as once:
         picture = once.streams.video[0]
-        packets = [packet for packet in once.demux(picture) if packet.dts is not None]
-        length = picture.duration
+        packets: list[Any] = [packet for packet in once.demux(picture) if packet.dts is not None]
+        length: Any = picture.duration
         with av.open(str(path), "w") as container:
             video = container.add_stream_from_template(picture)
             video.time_base = picture.time_base
             sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout=LAYOUTS[len(sound_once)])
-            once_seconds = float(length * picture.time_base)
+            once_seconds = float(length * packets[0].time_base)
             for repeat in range(math.ceil(seconds / once_seconds)):
                 first = repeat * once_seconds
                 container.mux(sound.encode(_audio(sound_once, min(once_seconds, seconds - first), first)))
@@ -101,7 +102,8 @@ def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np
     for cell in (4, 8, 16, 32, 64, 128, 256):
         coarse = random.random((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
         image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * cell**0.7
-    return cv2.normalize(image, None, 0, 255 * BRIGHTNESS, cv2.NORM_MINMAX).astype(np.uint8)
+    spread = np.asarray(cv2.normalize(image, image, 0, 255 * BRIGHTNESS, cv2.NORM_MINMAX))
+    return spread.astype(np.uint8)
 
 
 def _sound(seconds: float) -> av.AudioFrame:

@@ -22,7 +22,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,12 +76,14 @@ class ThreadWatch:
         self._ended.set()
         self._thread.join()
         self._look()
-        seconds, counts = Counter[str](), Counter[str]()
+        seconds: dict[str, float] = defaultdict(float)
+        counts = Counter[str]()
         for thread, (name, spent) in self._last.items():
             if gained := spent - self._before.get(thread, 0.0):
                 seconds[name] += gained
                 counts[name] += 1
-        self.seconds, self.counts = dict(seconds.most_common()), dict(counts)
+        self.seconds = dict(sorted(seconds.items(), key=lambda each: -each[1]))
+        self.counts = dict(counts)
 
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):

@@ -19,6 +19,7 @@ import numpy as np
 
 from reelscope import pipeline, settings
 from reelscope.analyzers.base import Analyzer
+from reelscope.decode import Decoder
 from reelscope.errors import ModelUnavailable
 from reelscope.inference import InferenceClient, PendingAnswer
 from reelscope.results import AnalyzerResult, Results
@@ -215,7 +216,7 @@ def _noting(spans: list[Span], began: float) -> Iterator[None]:
 
         return run
 
-    class NotedDecoder(pipeline.Decoder):
+    class NotedDecoder(Decoder):
         def __iter__(self) -> Iterator[Any]:
             parts = super().__iter__()
             step = noted("decode", "decode", lambda: next(parts, None))

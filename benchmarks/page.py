@@ -48,7 +48,7 @@ def gateway(*options: str, url: str = NOWHERE) -> Iterator[str]:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as state:
-        command = [Path(sys.executable).parent / "reelscope", "serve", "--port", str(port), "--url", url, *options]
+        command = [str(Path(sys.executable).parent / "reelscope"), "serve", "--port", str(port), "--url", url, *options]
         process = subprocess.Popen(
             command, env={**os.environ, "REELSCOPE_STATE": state}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -83,7 +83,7 @@ def opened(browser: Browser, address: str) -> dict[str, float]:
     page = context.new_page()
     page.goto(address)
     page.wait_for_selector("html[data-ready]")
-    found = page.evaluate(SCRIPT)
+    found: dict[str, float] = page.evaluate(SCRIPT)
     context.close()
     return found
 

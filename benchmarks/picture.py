@@ -34,9 +34,9 @@ def timeline(spans: Sequence[Span], title: str) -> str:
     ]
     kinds = list(dict.fromkeys(span.kind for span in spans))
     for number, kind in enumerate(kinds):
-        x = LEFT + 170 * number
-        lines.append(f'<rect x="{x}" y="28" width="10" height="10" fill="{COLORS[kind]}"/>')
-        lines.append(f'<text x="{x + 15}" y="37">{MEANINGS[kind]}</text>')
+        left = LEFT + 170 * number
+        lines.append(f'<rect x="{left}" y="28" width="10" height="10" fill="{COLORS[kind]}"/>')
+        lines.append(f'<text x="{left + 15}" y="37">{MEANINGS[kind]}</text>')
     for tick in _ticks(end):
         x = LEFT + tick * scale
         lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{height - 20}" stroke="#ddd"/>')

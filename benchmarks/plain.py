@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 def fitted(frame: Frame, long_side_px: int) -> Frame:
     """A frame scaled down to a longer side."""
     size = fitted_size((frame.shape[1], frame.shape[0]), long_side_px)
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def palette(frame: Frame) -> object:
@@ -26,12 +27,13 @@ def palette(frame: Frame) -> object:
     from skimage.color import rgb2lab
 
     pixels = rgb2lab(fitted(frame, 128)[..., ::-1]).reshape(-1, 3).astype(np.float32)
-    return cv2.kmeans(pixels, 5, None, (3, 30, 0.1), 3, cv2.KMEANS_PP_CENTERS)
+    labels = np.empty((len(pixels), 1), np.int32)
+    return cv2.kmeans(pixels, 5, labels, (3, 30, 0.1), 3, cv2.KMEANS_PP_CENTERS)
 
 
 def quality(frame: Frame) -> object:
     """Sharpness, noise, clipping, contrast."""
-    gray = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
     sharpness = cv2.Laplacian(fitted(gray, 640), cv2.CV_64F).var()
     noise = np.abs(cv2.filter2D(gray, cv2.CV_32F, IMMERKAER)).mean()
     return sharpness, noise, (gray >= 253).mean(), (gray <= 2).mean(), gray.std()
@@ -59,15 +61,15 @@ def effects(clip: Path) -> object:
 
 def camera(clip: Path) -> object:
     """Points followed from frame to frame, forth and back, and a similarity fitted to them."""
-    flow = {"winSize": (21, 21), "maxLevel": 4}
+    flow: Any = {"winSize": (21, 21), "maxLevel": 4, "nextPts": None}
     motions = []
     frames = (cv2.cvtColor(fitted(frame, 320), cv2.COLOR_BGR2GRAY) for frame in shown(clip, Fraction(1000)))
     for before, after in itertools.pairwise(frames):
         points = cv2.goodFeaturesToTrack(before, 400, 0.01, 8)
         if points is None:
             continue
-        there, forth, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **flow)
-        back, _, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **flow)
+        there, forth, _ = cv2.calcOpticalFlowPyrLK(before, after, points, **flow)
+        back, _, _ = cv2.calcOpticalFlowPyrLK(after, before, there, **flow)
         error = np.abs(back - points).reshape(-1, 2).max(1)
         kept = (forth.ravel() == 1) & (error < 1)
         if kept.sum() >= 8:

@@ -34,7 +34,7 @@ MAX_RATIO = 1.25
 
 def analyses(lengths: tuple[float, ...], folder: Path) -> list[dict[str, Any]]:
     """What `memory.measure` tells of the demo clip repeated to each length, and the memory of the server."""
-    found = []
+    found: list[dict[str, Any]] = []
     with EmbeddedServer(settings.profile("cpu")) as server:
         for seconds in lengths:
             clip = footage.write_repeated(folder / f"{len(found)}.mp4", DEMO, seconds)

@@ -189,7 +189,11 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.seconds, options.size) != (SECONDS, SIZE) or options.clips < CLIPS:
         console.print("not the clip or number of clips that are compared: nothing is written")
     else:
-        figures = {"profile": profile.name, "clip": {"seconds": options.seconds, "size": options.size}, "levels": found}
+        figures: dict[str, Any] = {
+            "profile": profile.name,
+            "clip": {"seconds": options.seconds, "size": options.size},
+            "levels": found,
+        }
         figures |= {"most_clips_per_second": max(each["clips_per_second"] for each in found)}
         figures |= {"saturated_at": at_once, "limited_by": reason}
         commit = {"commit": options.commit} if options.commit else {}

@@ -49,7 +49,7 @@ def shown(clip: Path, rate: Fraction) -> Iterator[Frame]:
             break
         if Fraction(index) / frame_rate >= wanted / rate:
             wanted += 1
-            yield capture.retrieve()[1]
+            yield np.asarray(capture.retrieve()[1], np.uint8)
     capture.release()
 
 

@@ -213,7 +213,7 @@ class Bench:
         steps = max(max(map(len, rows.tokens)) - 1, 1)
         return rows.tokens, (rows.first_token_at - began, ended - began, (ended - rows.first_token_at) / steps)
 
-    def _median(self, call: Callable[[], None]) -> float:
+    def _median(self, call: Callable[[], object]) -> float:
         call()
         times = []
         for _ in range(self.repeats):

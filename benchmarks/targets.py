@@ -103,8 +103,8 @@ TARGETS = (
         "s",
         "end_to_end_h200",
         lambda found: found["cold"]["server_ready"],
-        missed="not looked into: Qwen2-VL by itself is ready after 14 s with a full cache (`vlm.json`); next: "
-        "the time of each model's load, and what waits for what",
+        missed="models load one after another, so that what loading takes beside the model is taken once, and plan "
+        "their convolutions in turn; next: the largest first and several at once, where the GPU memory allows",
     ),
     Target(
         "clips at once, GPU",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import statistics
@@ -20,11 +21,16 @@ DEMO = Path(__file__).parents[1] / "tests" / "demo" / "clip.mp4"
 """Ten seconds of which the truth is known."""
 
 
-def milliseconds(call: Callable[[], object], repeats: int, warm_up: int = 2) -> dict[str, float]:
-    """Median, smallest and largest wall time of a call in ms."""
+def milliseconds(
+    call: Callable[[], object], repeats: int, *, warm_up: int = 2, most_seconds: float = math.inf
+) -> dict[str, float]:
+    """Median, smallest and largest wall time of a call in ms; fewer repeats, but one, when they take too long."""
     for _ in range(warm_up):
         call()
-    return summary([timed(call) for _ in range(repeats)])
+    began, times = time.perf_counter(), [timed(call)]
+    while len(times) < repeats and time.perf_counter() - began < most_seconds:
+        times.append(timed(call))
+    return summary(times)
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:

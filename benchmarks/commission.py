@@ -14,7 +14,8 @@ With --url the server must serve this checkout's model repository (REELSCOPE_REP
 puts back; GPU memory of single models cannot be told there, and has no gate.
 
 Writes report.txt and report.json to out/commission, acceptance's own report to out/acceptance. Exits with 1 when
-something failed or could not be done; the report says why. Seen on the cpu profile; not yet run on an RTX 8000.
+something failed or could not be done; the report says why. Seen on the cpu profile, half an hour on two cores; not yet
+run on an RTX 8000.
 """
 
 from __future__ import annotations
@@ -403,7 +404,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--url", help="HOST:PORT of the running production server (gRPC); default: served locally")
     parser.add_argument("--steps", default=",".join(STEPS), help=f"some of: {', '.join(STEPS)}")
     parser.add_argument("--models", help="models that are looked at alone, separated by commas; default: all")
-    parser.add_argument("--repeats", type=int, default=20, help="runs of each timing (default: 20)")
+    parser.add_argument("--repeats", type=int, default=20, help="runs of each timing, at most (default: 20)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report")
     options = parser.parse_args(arguments)
     console = Console(record=True)

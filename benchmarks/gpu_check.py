@@ -320,7 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repository", type=Path, help="where to build; default: a folder that goes afterwards")
     parser.add_argument("--as-built", action="store_true", help="take the graphs that lie there, whatever built them")
     parser.add_argument("--only", help="models to check, separated by commas; the others' figures stay as recorded")
-    parser.add_argument("--repeats", type=int, default=20, help="runs of each timing (default: 20)")
+    parser.add_argument("--repeats", type=int, default=20, help="runs of each timing, at most (default: 20)")
     parser.add_argument("--commit", help="recorded where there is no git to ask")
     options = parser.parse_args(arguments)
     profile, profiles = settings.profile(options.profile), paths.read_profiles()

@@ -54,14 +54,14 @@ def write_repeated(path: Path, source: Path, seconds: float) -> Path:
     """
     sound_once = _decoded_sound(source)
     with av.open(str(source)) as once:
-        picture = once.streams.video[0]
-        packets: list[Any] = [packet for packet in once.demux(picture) if packet.dts is not None]
-        length: Any = picture.duration
+        picture: Any = once.streams.video[0]
+        packets = [packet for packet in once.demux(picture) if packet.dts is not None]
+        length = picture.duration
         with av.open(str(path), "w") as container:
             video = container.add_stream_from_template(picture)
             video.time_base = picture.time_base
             sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout=LAYOUTS[len(sound_once)])
-            once_seconds = float(length * packets[0].time_base)
+            once_seconds = float(length * picture.time_base)
             for repeat in range(math.ceil(seconds / once_seconds)):
                 first = repeat * once_seconds
                 container.mux(sound.encode(_audio(sound_once, min(once_seconds, seconds - first), first)))
@@ -102,8 +102,8 @@ def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np
     for cell in (4, 8, 16, 32, 64, 128, 256):
         coarse = random.random((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
         image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * cell**0.7
-    spread = np.asarray(cv2.normalize(image, image, 0, 255 * BRIGHTNESS, cv2.NORM_MINMAX))
-    return spread.astype(np.uint8)
+    cv2.normalize(image, image, 0, 255 * BRIGHTNESS, cv2.NORM_MINMAX)
+    return image.astype(np.uint8)
 
 
 def _sound(seconds: float) -> av.AudioFrame:

@@ -35,7 +35,7 @@ class Instants:
     def until(self, end_seconds: float) -> Iterator[int]:
         """Every k whose instant comes before `end_seconds` and was not given yet."""
         # 0.5 ms: a frame whose PTS the container rounded up past its instant still counts as shown at it.
-        while self.next / self.rate < end_seconds - 0.0005:
+        while self.next * self.rate.denominator < (end_seconds - 0.0005) * self.rate.numerator:
             self.next += 1
             yield self.next - 1
 

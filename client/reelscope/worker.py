@@ -197,7 +197,7 @@ class Worker:
         finally:
             self._close()
             self._discard()
-            self.cpu_seconds = time.thread_time() - cpu_began
+            self.cpu_seconds = time.thread_time() - cpu_began + self._source.helper_cpu_seconds
             self.wall_seconds = time.monotonic() - began
             self._is_over = True
             self._on_ended()

@@ -40,6 +40,12 @@ class ServedModel:
         return self.config.get("default_model_filename") or default
 
     @property
+    def size_bytes(self) -> int:
+        """Of its built files; 0 where there is none."""
+        files = (self.folder / version / self.file_name for version in self.versions)
+        return sum(file.stat().st_size for file in files if self.file_name and file.is_file())
+
+    @property
     def is_built(self) -> bool:
         """Whether it consists of more than committed files: weights, which the exporter places."""
         return not self.steps and self.file_name != _DEFAULT_FILES["python"]

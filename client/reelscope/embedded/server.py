@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import re
 import socket
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -34,6 +37,8 @@ _KEPT_LOGS = 10
 _PORT_ATTEMPTS = 3
 _LIVE_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+LOADS_AT_ONCE = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+"""Models that are loaded at once. Each takes a core, and more memory than it keeps."""
 
 
 class EmbeddedServer:
@@ -75,7 +80,7 @@ class EmbeddedServer:
             options: further options of tritonserver.
             recovers: start it again when it dies, and a model whose process dies: see `supervisor`.
             log_folder: where logs go; by default `logs` in the state folder.
-            on_progress: told about every model.
+            on_progress: told about every model, by several threads at once.
             timeout_seconds: time until everything must be ready.
         """
         self.profile = profile
@@ -231,24 +236,36 @@ class EmbeddedServer:
         from reelscope.inference import RepositoryClient
 
         failed = self.failed = dict(missing)
+        # The largest first: it takes the longest, and the others are loaded beside it.
+        models = sorted((model for model in self.models if not model.steps), key=lambda each: -each.size_bytes)
+        ensembles = (model for model in self.models if model.steps)
         with RepositoryClient(self.grpc_url) as client:
-            for model in self.models:
-                if broken := sorted(model.steps & failed.keys()):
-                    failed[model.name] = ServerError(f"{model.name} needs {', '.join(broken)}")
-                elif model.name not in failed:
-                    self._on_progress(model.name, "loading")
-                    try:
-                        self._load(client, model, deadline)
-                    except (InferenceError, ServerError) as error:
-                        failed[model.name] = error
-                self._on_progress(model.name, "failed" if model.name in failed else "ready")
-                if not self._is_running():
-                    raise ServerStartFailed(self._with_log(f"Triton ended while it loaded {model.name}"))
+            load = partial(self._load, client, deadline)
+            threads = ThreadPoolExecutor(LOADS_AT_ONCE, "load")
+            try:
+                for _ in itertools.chain(threads.map(load, models), map(load, ensembles)):
+                    pass
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)  # one that hangs ends with the server
         if failed and not self._graphs - failed.keys():
             names, reasons = ", ".join(failed), "\n".join(str(error) for error in failed.values())
             raise ServerStartFailed(self._with_log(f"{names} did not load: {reasons}"))
 
-    def _load(self, client: RepositoryClient, model: ServedModel, deadline: float) -> None:
+    def _load(self, client: RepositoryClient, deadline: float, model: ServedModel) -> None:
+        """Load one model, or note in `failed` why it cannot be."""
+        if broken := sorted(model.steps & self.failed.keys()):
+            self.failed[model.name] = ServerError(f"{model.name} needs {', '.join(broken)}")
+        elif model.name not in self.failed:
+            self._on_progress(model.name, "loading")
+            try:
+                self._require_loaded(client, deadline, model)
+            except (InferenceError, ServerError) as error:
+                self.failed[model.name] = error
+        self._on_progress(model.name, "failed" if model.name in self.failed else "ready")
+        if not self._is_running():
+            raise ServerStartFailed(self._with_log(f"Triton ended while it loaded {model.name}"))
+
+    def _require_loaded(self, client: RepositoryClient, deadline: float, model: ServedModel) -> None:
         client.load_model(model.name, max(deadline - time.monotonic(), 0.1))
         if found := differences(model.config, client.model_config(model.name)):
             raise ServerStartFailed(

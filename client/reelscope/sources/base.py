@@ -34,6 +34,8 @@ class Source(ABC, Generic[Part]):
     """Questions put to the server so far."""
     answers: int = 0
     """Those of them that were answered, and used."""
+    helper_cpu_seconds: float = 0.0
+    """CPU time of threads other than the one that it is used by."""
     refused_calls: int = 0
     """Those of them that the server refused because it had too much to do."""
 

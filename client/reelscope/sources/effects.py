@@ -192,9 +192,10 @@ def _jumps(before: NDArray[np.uint8], after: NDArray[np.uint8], axis: int) -> ND
     if axis:
         is_jump = np.ascontiguousarray(is_jump.T)
     parts = cv2.resize(is_jump, (SEAM_PARTS, is_jump.shape[0]), interpolation=cv2.INTER_AREA)
-    goes_across = parts[:, [0, -1]].min(axis=1) >= 255 * MIN_SEAM_END_RATIO
+    goes_across = np.minimum(parts[:, 0], parts[:, -1]) >= 255 * MIN_SEAM_END_RATIO
+    means = cv2.reduce(parts, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel() / np.float32(parts.shape[1])
     shares = np.zeros(len(parts) + 2 * SEAM_APART_PX, np.float32)
-    shares[SEAM_APART_PX:-SEAM_APART_PX] = np.where(goes_across, parts.mean(axis=1, dtype=np.float32) / 255, 0)
+    shares[SEAM_APART_PX:-SEAM_APART_PX] = np.where(goes_across, means / 255, 0)
     return shares
 
 

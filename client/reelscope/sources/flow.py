@@ -11,6 +11,9 @@ any such repetition is measured against itself: a camera at rest, or so slow tha
 
 from __future__ import annotations
 
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, NamedTuple
 
 import cv2
@@ -48,6 +51,8 @@ HOLD_SECONDS = 0.15
 """A picture repeated for longer stands still; so pictures of 7 fps and more are told from stillness."""
 _ROUNDING_SECONDS = 0.001
 """Containers round times to the millisecond."""
+_THREADS = max(1, min(4, len(os.sched_getaffinity(0)) // 4))
+"""Pairs of one chunk that are followed at once: decoding waits for the slowest source of frames, which is this."""
 
 PARAMETERS: dict[str, Parameter] = {
     "min_pair_seconds": round(MIN_PAIR_SECONDS, 6),
@@ -70,11 +75,23 @@ class _Picture(NamedTuple):
     seconds: float
 
 
+class _Pair(NamedTuple):
+    first: _Picture
+    last: _Picture
+    """Last repetition of `first`; itself where there is none."""
+    second: _Picture
+
+
 class FlowSource(Source[FrameChunk]):
     """Every frame in, `PointFlow` out. Keeps two frames, and 8 bytes per point."""
 
     consumes: ClassVar[type] = FrameChunk
     parameters = PARAMETERS
+
+    def __init__(self) -> None:
+        """Threads begin with the first pairs."""
+        super().__init__()
+        self._threads = ThreadPoolExecutor(_THREADS, "points")
 
     def start(self, header: ClipHeader) -> None:
         """Set the spacing of pairs."""
@@ -87,6 +104,7 @@ class FlowSource(Source[FrameChunk]):
 
     def push(self, part: FrameChunk) -> None:
         """Follow points to every new picture."""
+        pairs = []
         for frame, seconds in zip(part.frames, part.times_seconds, strict=True):
             self._count += 1
             picture = _Picture(np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8), float(seconds))
@@ -95,14 +113,22 @@ class FlowSource(Source[FrameChunk]):
                 continue
             waited = picture.seconds - self._first.seconds
             if waited >= HOLD_SECONDS or (waited >= self._spacing and not _repeats(self._first, picture)):
-                self._pair(self._first, picture)
+                pairs.append(_Pair(self._first, self._last, picture))
+                self._first = self._last = picture
             else:
                 self._last = picture
+        for pair, (points, cpu_seconds) in zip(pairs, self._threads.map(_followed, pairs), strict=True):
+            self.helper_cpu_seconds += cpu_seconds
+            self._add_pair(pair, points)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(cancel_futures=True)
 
     def finish(self, duration_seconds: float) -> PointFlow:
         """Measure what stood still until the end, and put the pairs together."""
         assert self._first is not None
-        self._pair_still(self._first)
+        self._add_still(self._first, self._last)
         spans = np.array(self._spans, np.float64).reshape(-1, 2)
         return PointFlow(
             sampling="FULL",
@@ -115,22 +141,21 @@ class FlowSource(Source[FrameChunk]):
             points=np.frombuffer(self._points, np.int16).reshape(-1, 4),
         )
 
-    def _pair(self, first: _Picture, second: _Picture) -> None:
-        points = _follow(first.luma, second.luma)
+    def _add_pair(self, pair: _Pair, points: NDArray[np.float32]) -> None:
+        first = pair.first
         if len(points) < LOST_POINTS:
-            first = self._pair_still(first)
-        self._add(first, second, points)
-        self._first = self._last = second
+            first = self._add_still(first, pair.last)
+        self._add(first, pair.second, points)
 
-    def _pair_still(self, first: _Picture) -> _Picture:
+    def _add_still(self, first: _Picture, last: _Picture) -> _Picture:
         """Pair a picture that ends here, at a cut or the clip's end, with its last repetition, and return that.
 
         Only if no motion led to it: repetitions after motion are the wait for more of it.
         """
-        if self._last is first or (self._spans and self._offsets[-1] - self._offsets[-2] >= LOST_POINTS):
+        if last is first or (self._spans and self._offsets[-1] - self._offsets[-2] >= LOST_POINTS):
             return first
-        self._add(first, self._last, _follow(first.luma, self._last.luma))
-        return self._last
+        self._add(first, last, _follow(first.luma, last.luma))
+        return last
 
     def _add(self, first: _Picture, second: _Picture, points: NDArray[np.float32]) -> None:
         steps = np.rint(points * POINT_STEPS_PER_PX)
@@ -147,6 +172,12 @@ def _repeats(first: _Picture, second: _Picture) -> bool:
     return bool(cv2.resize(difference, blocks, interpolation=cv2.INTER_AREA).max() <= REPEAT_LEVEL)
 
 
+def _followed(pair: _Pair) -> tuple[NDArray[np.float32], float]:
+    """What `_follow` finds, and the CPU seconds that it took."""
+    began = time.thread_time()
+    return _follow(pair.first.luma, pair.second.luma), time.thread_time() - began
+
+
 def _follow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[n, 4] x and y in the first picture, x and y in the second, pixels; none where nothing can be followed."""
     start = _corners(first)
@@ -154,7 +185,7 @@ def _follow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.f
         return np.empty((0, 4), np.float32)
     end, is_found = _track(first, second, start)
     back, is_found_back = _track(second, first, end)
-    has_returned = np.abs(back - start).max(axis=(1, 2)) < RETURN_PX
+    has_returned = (np.abs(back - start) < RETURN_PX).all(axis=(1, 2))
     kept = is_found & is_found_back & has_returned
     return np.hstack((start[kept, 0], end[kept, 0]))
 

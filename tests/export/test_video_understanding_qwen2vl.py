@@ -147,7 +147,8 @@ def test_layers_share_one_compiled_step(served, built):
         return graph.forward
 
     with torch.inference_mode():
-        step = served.step.Step(network, served.step.Memory(network, 2, 64), 64)
+        joined, memory = served.step.join(network), served.step.Memory(network, 2, 64)
+        step = served.step.Step(network, joined, memory, 64)
         tokens = torch.tensor([5, 7])
         expected = step(tokens)
         step._memory.clear()
@@ -156,6 +157,16 @@ def test_layers_share_one_compiled_step(served, built):
         step._layer = torch.compile(served.step.layer_step, dynamic=False, backend=backend, fullgraph=True)
         torch.testing.assert_close(step(tokens), expected)
     assert len(graphs) == 1
+
+
+def test_joined_projections_take_no_memory_of_their_own(served, built):
+    network = served.checkpoint.read(built, "cpu").network
+    before = [parameter.clone() for parameter in network.parameters()]
+    for layer, (seen, gated) in zip(network.model.language_model.layers, served.step.join(network), strict=True):
+        for joined, first in ((seen, layer.self_attn.q_proj), (gated, layer.mlp.gate_proj)):
+            assert joined.weight.data_ptr() == first.weight.data_ptr()
+    for parameter, value in zip(network.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter, value, rtol=0, atol=0)
 
 
 def test_fifty_answers_keep_to_the_schema(served, answerer):

@@ -7,7 +7,7 @@ out meanwhile.
 
 import torch
 from rows import End, Restriction
-from step import Memory, Step
+from step import Memory, Step, join
 from tasks import TASKS
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
@@ -55,8 +55,8 @@ class StaticDecoding:
         longest = max_prompt_tokens + max(task.new_tokens for task in TASKS.values())
         lengths = sorted({SHORT_SLOTS, max(SHORT_SLOTS, -(-longest // SLOTS_STEP) * SLOTS_STEP)})
         memory = Memory(network, max_rows, lengths[-1])
-        self._network = network
-        self._steps = [Step(network, memory, slots) for slots in lengths]
+        self._network, joined = network, join(network)
+        self._steps = [Step(network, joined, memory, slots) for slots in lengths]
 
     @torch.inference_mode()
     def run(self, batch, rows, new_tokens):

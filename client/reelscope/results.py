@@ -295,15 +295,15 @@ def require_finite(value: object, where: str = "finding") -> None:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{where} is {value}")
-    elif is_dataclass(value):
-        for each in fields(value):
-            require_finite(getattr(value, each.name), each.name)
+    elif isinstance(value, (tuple, list)):  # first, as most values are in long ones
+        for item in value:
+            require_finite(item, where)
     elif isinstance(value, Mapping):
         for name, item in value.items():
             require_finite(item, str(name))
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            require_finite(item, where)
+    elif is_dataclass(value):
+        for each in fields(value):
+            require_finite(getattr(value, each.name), each.name)
 
 
 def to_json(results: Results, analyzers: Sequence[Analyzer]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ JOINTS: dict[str, tuple[str, str, str]] = {
     for side in ("left", "right")
 }
 """Joints by name: the angle is that at the middle keypoint, between the other two."""
+_JOINT_KEYPOINTS = [[K[name] for name in column] for column in zip(*JOINTS.values(), strict=True)]
 
 UPRIGHT_DEGREES = 45.0
 LYING_DEGREES = 30.0
@@ -58,7 +59,8 @@ PARAMETERS: dict[str, Parameter] = {
 
 def joint_angles(points: Points) -> dict[str, Points]:
     """[n] degrees 0-180 of every joint; NaN where one of its three keypoints is not seen, or two of them coincide."""
-    return {name: _angle(points[:, K[b]], points[:, K[a]], points[:, K[c]]) for name, (a, b, c) in JOINTS.items()}
+    firsts, vertices, lasts = (points[:, numbers] for numbers in _JOINT_KEYPOINTS)
+    return dict(zip(JOINTS, _angles(vertices, firsts, lasts).T, strict=True))
 
 
 def torso_lengths(points: Points) -> Points:
@@ -104,10 +106,11 @@ def framings(points: Points) -> list[Framing | None]:
     return [names[number] for number in np.select(conditions, range(3), default=3)]
 
 
-def _angle(vertex: Points, first: Points, second: Points) -> Points:
-    a, b = first - vertex, second - vertex
-    cross, dot = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], (a * b).sum(1)
-    is_degenerate = (np.abs(a).sum(1) == 0) | (np.abs(b).sum(1) == 0)
+def _angles(vertices: Points, firsts: Points, seconds: Points) -> Points:
+    """[n, joints] degrees at the vertices [n, joints, 2]."""
+    a, b = firsts - vertices, seconds - vertices
+    cross, dot = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], (a * b).sum(-1)
+    is_degenerate = (np.abs(a).sum(-1) == 0) | (np.abs(b).sum(-1) == 0)
     return np.where(is_degenerate, np.nan, np.degrees(np.arctan2(np.abs(cross), dot)))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from reelscope.errors import InferenceError
 from reelscope.inference import InferenceClient
 from reelscope.inference.connection import connect
 
@@ -50,6 +52,26 @@ def test_memory_of_closed_windows_is_given_back_when_no_more_come(tidy):
         assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before + 1
         held.array[:] = 7
         assert client.allocate(72, 128).array.shape == (20, 72, 128, 3)
+
+
+def test_large_arrays_of_a_question_travel_by_shared_memory_that_is_used_again(tidy):
+    waveforms = np.random.default_rng(0).normal(0, 0.1, (2, 163840)).astype(np.float32)
+
+    def ask(client):
+        return client.ask("sounds", {"waveform": waveforms}, ("probabilities",), 60).result()["probabilities"]
+
+    with InferenceClient(tidy.grpc_url, shared_memory=False) as client:
+        inline = ask(client)
+        assert not client.uses_shared_memory
+    with InferenceClient(tidy.grpc_url) as client:
+        before = len(connect(tidy.grpc_url).get_system_shared_memory_status().regions)
+        for _ in range(2):
+            np.testing.assert_array_equal(ask(client), inline)
+            assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before + 1
+        with pytest.raises(InferenceError, match="waveform"):
+            client.ask("sounds", {"waveform": waveforms[..., None]}, ("probabilities",), 60).result()
+        client.release_windows()
+        assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])

@@ -20,13 +20,16 @@ from reelscope.inference.repository import RepositoryClient
 from reelscope.inference.translation import translate
 from reelscope.types import WINDOW_FRAMES, FrameBuffer, ModelProvenance
 
+_LARGE_BYTES = 1_000_000
+"""An array of this size travels by shared memory; smaller ones are as quick inside the request."""
+
 
 class PendingAnswer:
     """One inference call under way."""
 
-    def __init__(self, model: str, timeout_seconds: float, span: tracing.Span) -> None:
-        """Wait for nothing yet; `InferenceClient.submit` creates these. `span` ends with the answer."""
-        self._span = span
+    def __init__(self, model: str, timeout_seconds: float, span: tracing.Span, lent: Sequence[FrameBuffer]) -> None:
+        """Wait for nothing yet; `InferenceClient` creates these. `span` ends with the answer, `lent` is closed then."""
+        self._span, self._lent = span, lent
         self._model, self._timeout_seconds = model, timeout_seconds
         self._answered = threading.Event()
         self._result: Any = None
@@ -55,9 +58,15 @@ class PendingAnswer:
         if self._call is not None and not self._answered.is_set():
             self._call.cancel()
 
+    def give_back(self) -> None:
+        """Close the memory that the question was in; done by the answer."""
+        for buffer in self._lent:
+            buffer.close()
+
     def _on_answer(self, result: Any, error: InferenceServerException | None) -> None:
         self._result, self._error = result, error
         self._span.end(error and (error.status() or "UNKNOWN").removeprefix("StatusCode."))
+        self.give_back()
         self._answered.set()
 
 
@@ -129,33 +138,40 @@ class InferenceClient:
             inputs: further inputs of the model, by name; sent inside the request.
         """
         frames = buffer.array[:rows]
-        tensor = InferInput("frames", list(frames.shape), "UINT8")
-        if isinstance(buffer, SharedBuffer):
-            tensor.set_shared_memory(buffer.region.name, frames.nbytes)
-        else:
-            tensor.set_data_from_numpy(frames)
-        return self._ask(model, [tensor, *_inline(inputs or {})], outputs, timeout_seconds)
+        tensors = [_tensor("frames", frames, buffer), *(_tensor(name, array) for name, array in (inputs or {}).items())]
+        return self._ask(model, tensors, outputs, timeout_seconds)
 
     def ask(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], timeout_seconds: float
     ) -> PendingAnswer:
-        """Ask a model about arrays that are sent inside the request; see `submit` for frames."""
-        return self._ask(model, _inline(inputs), outputs, timeout_seconds)
+        """Ask a model about arrays, large ones by shared memory; `submit` is for frames that lie there already."""
+        copies = {name: self._memory.copied(array) for name, array in inputs.items() if array.nbytes >= _LARGE_BYTES}
+        tensors = [_tensor(name, array, copies.get(name)) for name, array in inputs.items()]
+        return self._ask(model, tensors, outputs, timeout_seconds, [copy for copy in copies.values() if copy])
 
     def _ask(
-        self, model: str, tensors: list[InferInput], outputs: Sequence[str], timeout_seconds: float
+        self,
+        model: str,
+        tensors: list[InferInput],
+        outputs: Sequence[str],
+        timeout_seconds: float,
+        lent: Sequence[FrameBuffer] = (),
     ) -> PendingAnswer:
         span = tracing.begin(f"infer {model}", {"triton.model_name": model}, "CLIENT")
-        pending = PendingAnswer(model, timeout_seconds, span)
-        pending._call = self._client.async_infer(
-            model,
-            tensors,
-            callback=pending._on_answer,
-            outputs=[InferRequestedOutput(name) for name in outputs],
-            client_timeout=timeout_seconds,
-            request_id=tracing.request_id.get(),
-            headers=span.headers,
-        )
+        pending = PendingAnswer(model, timeout_seconds, span, lent)
+        try:
+            pending._call = self._client.async_infer(
+                model,
+                tensors,
+                callback=pending._on_answer,
+                outputs=[InferRequestedOutput(name) for name in outputs],
+                client_timeout=timeout_seconds,
+                request_id=tracing.request_id.get(),
+                headers=span.headers,
+            )
+        except BaseException:
+            pending.give_back()
+            raise
         return pending
 
     def provenance(self, text: bytes, model: str, ensemble: str) -> ModelProvenance:
@@ -185,11 +201,11 @@ class InferenceClient:
         )
 
 
-def _inline(inputs: Mapping[str, NDArray[Any]]) -> list[InferInput]:
-    """Tensors whose contents are part of the request."""
-    tensors = []
-    for name, array in inputs.items():
-        tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+def _tensor(name: str, array: NDArray[Any], buffer: FrameBuffer | None = None) -> InferInput:
+    """An input whose contents lie at the start of `buffer`; part of the request where that is not shared."""
+    tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+    if isinstance(buffer, SharedBuffer):
+        tensor.set_shared_memory(buffer.region.name, array.nbytes)
+    else:
         tensor.set_data_from_numpy(array)
-        tensors.append(tensor)
-    return tensors
+    return tensor

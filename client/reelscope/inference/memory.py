@@ -9,7 +9,9 @@ import mmap
 import os
 import secrets
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +97,7 @@ class WindowMemory:
         self._client = client
         self._regions: list[Region] = []
         self._free: list[Region] = []
+        self._lock = threading.Lock()  # the decoder takes windows, and sources copy what they ask about
 
     def allocate(self, height: int, width: int, rows: int = WINDOW_FRAMES) -> FrameBuffer:
         """Memory for one window of [rows, height, width, 3] uint8.
@@ -103,21 +106,30 @@ class WindowMemory:
         registration, and shared memory may be full: from then on frames are sent inline.
         """
         shape = (rows, height, width, 3)
+        return self._shared(shape) or PlainBuffer(shape)
+
+    def copied(self, array: NDArray[Any]) -> SharedBuffer | None:
+        """An array's bytes in shared memory; None where frames are sent inline, and for strings."""
+        buffer = None if array.dtype.hasobject else self._shared((array.nbytes,))
+        if buffer:
+            buffer.array[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return buffer
+
+    def _shared(self, shape: tuple[int, ...]) -> SharedBuffer | None:
         if self.is_shared:
             try:
-                if not self._regions:
-                    _unmap_regions_of_the_dead(self._client)
                 return SharedBuffer(self._region(math.prod(shape)), shape, self._free)
             except (InferenceServerException, OSError):
                 self.is_shared = False
-        return PlainBuffer(shape)
+        return None
 
     def release(self) -> None:
-        """Destroy the regions that no window is in; `allocate` makes new ones."""
-        while self._free:
-            region = self._free.pop()
-            self._regions.remove(region)
-            region.destroy(self._client)
+        """Destroy the regions that nothing is in; `allocate` makes new ones."""
+        with self._lock:
+            while self._free:
+                region = self._free.pop()
+                self._regions.remove(region)
+                region.destroy(self._client)
 
     def destroy(self) -> None:
         """Destroy every region, also those that a hung reader never gave back."""
@@ -125,13 +137,16 @@ class WindowMemory:
             region.destroy(self._client)
 
     def _region(self, size: int) -> Region:
-        for region in self._free:
-            if region.size == size:
-                self._free.remove(region)
-                return region
-        region = Region(self._client, size)
-        self._regions.append(region)
-        return region
+        with self._lock:
+            for region in self._free:
+                if region.size == size:
+                    self._free.remove(region)
+                    return region
+            if not self._regions:
+                _unmap_regions_of_the_dead(self._client)
+            region = Region(self._client, size)
+            self._regions.append(region)
+            return region
 
 
 def _unmap_regions_of_the_dead(client: InferenceServerClient) -> None:

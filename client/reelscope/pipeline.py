@@ -122,7 +122,8 @@ def analyze(
                 workers[feeder].feed(worker, deadline)
         turns = Turns(analyzers, allowed, workers, header, detail, tell)
         try:
-            room = Room(workers.values(), client.release_windows if client else lambda: None)
+            on_empty = client.release_windows if client else lambda: None
+            room = Room(workers.values(), on_empty, profile.read_windows)
             told = _Told(on_progress, workers.values())
             media, incomplete = _decode(decoder, header, workers, room, deadline, told)
 

@@ -2,7 +2,8 @@
 
 A window of 20 frames of 1280x720 takes 55 MB, more than everything else that waits in queues together, and one source
 that lags behind would have each of the others' windows kept for it. So the decoder fills the next one only when few are
-still read.
+still read: two, a regular one and one of extra frames, or more where a profile has the memory for it. Sources that read
+different frames may keep one of either kind until their next, so fewer would wait for ever.
 """
 
 from __future__ import annotations
@@ -13,22 +14,19 @@ from collections.abc import Callable, Collection
 from reelscope.types import Deadline, Window
 from reelscope.worker import TICK_SECONDS, Worker
 
-READ_WINDOWS = 2
-"""Windows that are read while the decoder fills the next ones, a regular one and one of extra frames: four in all.
-Sources that read different frames may keep one of either kind until their next, so fewer would wait for ever."""
-
 
 class Room:
     """Counts the windows of one clip that somebody still reads."""
 
-    def __init__(self, workers: Collection[Worker], on_empty: Callable[[], None]) -> None:
+    def __init__(self, workers: Collection[Worker], on_empty: Callable[[], None], read_windows: int) -> None:
         """Begin with no window.
 
         Args:
             workers: those that read.
             on_empty: called, in whichever thread, when no window comes any more and none is read.
+            read_windows: how many may be read while the decoder fills the next, of regular and of extra frames; >= 2.
         """
-        self._workers = workers
+        self._workers, self._read_windows = workers, read_windows
         self._read_count = 0
         self._on_empty = on_empty
         self._has_ended = False
@@ -47,7 +45,7 @@ class Room:
         this thread now and then.
         """
         with self._changed:
-            while self._read_count > READ_WINDOWS and not deadline.is_over:
+            while self._read_count > self._read_windows and not deadline.is_over:
                 if any(worker.hangs(deadline) for worker in self._workers):
                     return
                 if not self._changed.wait(TICK_SECONDS):

@@ -136,6 +136,8 @@ class Profile:
     """Whether people's age, expression, gaze and voice are analysed; if not, no model for them is served."""
     short_sound_windows: bool = True
     """Whether sounds are looked for in short windows as well: ten times the work of the long ones, for their times."""
+    read_windows: int = 2
+    """Windows of frames that may be read while the decoder fills the next: see `room`."""
 
 
 def _profiles() -> dict[str, Any]:
@@ -196,6 +198,7 @@ def profile(name: str, *, biometrics: bool | None = None) -> Profile:
         models=tuple(sorted(models)),
         biometrics=judges,
         short_sound_windows=chosen["short_sound_windows"],
+        read_windows=chosen["read_windows"],
         gpu=GpuFacts(**chosen["gpu"]) if "gpu" in chosen else None,
         slots=chosen.get("slots", {}),
         needs_gpu="KIND_GPU" in {table.get("instance_kind", chosen["instance_kind"]) for table in models.values()},

@@ -100,7 +100,7 @@ def write_random(variant: str, file: Path) -> None:
 def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:
     """Compare the graph with `YOLO.predict` on the same weights and frames.
 
-    FP32 must find the same boxes; FP16 must find 98 % of those that score 0.3 or more, 90 % where the weights
+    FP32 must find the same boxes; FP16 must find 98 % of those that score 0.3 or more, 85 % where the weights
     are random. A batch must give what its frames give one by one, in FP16 98 % of it: a GPU may take another algorithm
     for another batch size.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,15 +14,15 @@ import clips
 from reelscope import pipeline, settings
 from reelscope.analyzers.base import Analyzer, Finding
 from reelscope.errors import ModelUnavailable
-from reelscope.room import READ_WINDOWS
 from reelscope.signals import Signal
 from reelscope.sources import CPU_SOURCES
 from reelscope.sources.base import Source
 from reelscope.types import ExtraWindow, Window
 
 WINDOWS = 12
-MOST = READ_WINDOWS + 2
-"""Those that are read, and two that are filled: a regular one and one of extra frames."""
+FILLED = 2
+"""Windows that are filled at once: a regular one and one of extra frames."""
+MOST = settings.profile("cpu").read_windows + FILLED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,14 +102,14 @@ def clip(tmp_path_factory):
     return clips.write(tmp_path_factory.mktemp("clips") / "a.mp4", frames, rate=10)
 
 
-def run(clip, monkeypatch, first, second):
+def run(clip, monkeypatch, first, second, **changes):
     monkeypatch.setitem(CPU_SOURCES, Seen, first)
     monkeypatch.setitem(CPU_SOURCES, Glimpsed, type("Second", (second,), {"signal": Glimpsed}))
     memory = Windows()
     found = pipeline.analyze(
         clip,
         analyzers=(reading(Seen), reading(Glimpsed)),
-        profile=settings.profile("cpu"),
+        profile=replace(settings.profile("cpu"), **changes),
         client=memory,
     )
     return found.analyzers, memory
@@ -123,6 +123,15 @@ def test_a_slow_source_does_not_fill_the_memory(clip, monkeypatch):
     assert found["Seen"].summary.count == found["Glimpsed"].summary.count > WINDOWS
     assert memory.most <= MOST
     assert memory.alive_when_released == 0
+
+
+def test_a_profile_with_memory_lets_the_decoder_run_ahead(clip, monkeypatch):
+    class Slow(Reader):
+        step_seconds = 0.2
+
+    found, memory = run(clip, monkeypatch, Slow, Reader, read_windows=5)
+    assert found["Seen"].summary.count > WINDOWS
+    assert MOST < memory.most <= 5 + FILLED
 
 
 def test_sources_that_keep_different_windows_do_not_wait_for_each_other(clip, monkeypatch):

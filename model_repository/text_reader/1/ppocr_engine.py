@@ -64,7 +64,8 @@ class Engine:
                 together = numbers[first : first + rows]
                 lines, widths = padded([cuts[number] for number in together], width)
                 asked = {"lines": lines, "widths": widths}
-                answer = networks.ask(RECOGNITION, asked, "character_ids", "character_probabilities", most=rows)
+                # Never filled up: where the shape matters, it is the width that changes from call to call.
+                answer = networks.ask(RECOGNITION, asked, "character_ids", "character_probabilities")
                 for number, ids, probabilities in zip(together, *answer.values(), strict=True):
                     found[number] = joined(ids, probabilities, self._characters)
         return found

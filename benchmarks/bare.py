@@ -65,7 +65,7 @@ class BareModels:
             served.initialize(  # which may import more of the folder
                 {
                     "model_name": model.name,
-                    "model_config": json.dumps(model.config),
+                    "model_config": json.dumps(_as_triton_writes_it(model.config)),
                     "model_repository": str(model.folder),
                     "model_version": model.versions[-1],
                     "model_instance_kind": "GPU" if _is_on_gpu(model) else "CPU",
@@ -101,6 +101,12 @@ class BareModels:
         module.get_input_tensor_by_name = lambda request, name: _named(request.inputs(), name)
         module.get_output_tensor_by_name = lambda response, name: _named(response.output_tensors(), name)
         return module
+
+
+def _as_triton_writes_it(config: dict[str, Any]) -> dict[str, Any]:
+    """A config whose parameters all have their string: an empty one is left out of what protobuf makes JSON of."""
+    parameters = {name: {"string_value": ""} | value for name, value in config.get("parameters", {}).items()}
+    return config | {"parameters": parameters}
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from benchmarks.asking import sample
 from benchmarks.bare import BareModels
 from reelscope import settings
 from reelscope.embedded import EmbeddedServer
-from reelscope.inference import InferenceClient
+from reelscope.embedded.deployment import ServedModel
+from reelscope.inference import InferenceClient, RepositoryClient
 from reelscope_export.ensembles import ENSEMBLES
 
 
@@ -35,3 +36,27 @@ def test_an_ensemble_answers_as_on_the_server(served, ensemble):
         if expected[name].dtype == object or name == "seconds":
             continue  # strings are bytes on the wire, and text in onnxruntime; times are never the same
         assert np.array_equal(found[name], expected[name], equal_nan=True), name
+
+
+TELLING_MODEL = """
+import json
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.said = json.loads(args["model_config"])["parameters"]["empty"]["string_value"]
+
+    def execute(self, requests):
+        length = np.array([len(self.said)], np.int32)
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("length", length)]) for _ in requests]
+"""
+
+
+def test_an_empty_parameter_reaches_a_python_model(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.py").write_text(TELLING_MODEL)
+    text = 'backend: "python" instance_group { kind: KIND_CPU } parameters { key: "empty" value { string_value: "" } }'
+    bare = BareModels([ServedModel("telling", tmp_path, RepositoryClient.parse_config(text), ("1",))])
+    assert bare.infer("telling", {}, ["length"])["length"].tolist() == [0]

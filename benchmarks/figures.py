@@ -232,8 +232,10 @@ def lines(folder: Path = RESULTS) -> Iterator[str]:
         file = folder / f"{name}.json"
         if file.is_file():
             found = json.loads(file.read_text(encoding="utf-8"))
+            # What was kept from an earlier run says of which commit it is.
+            commit = (found.get("together") or {}).get("commit", found["commit"])
             for what, figure in say(found):
-                yield f"| {what} | {figure} | {_machine(found)}, {found['commit']} |"
+                yield f"| {what} | {figure} | {_machine(found)}, {commit} |"
     yield from ("", "What was to be reached:", "", "| figure | wanted | measured | |", "|---|---|---|---|")
     for target, value in targets.rows(folder):
         measured = "" if value is None else f"{value:.3g} {target.unit}".rstrip()

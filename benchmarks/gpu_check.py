@@ -237,8 +237,8 @@ def check_together(profile: settings.Profile, idle: Gpu | None, repeats: int) ->
 
 
 class Record:
-    """The file of figures, written after every model; models that were not checked this time keep their figures, if
-    they were taken on the same kind of GPU."""
+    """The file of figures, written after every model; what was not checked this time keeps its figures, and the commit
+    they are of, if they were taken on the same kind of GPU."""
 
     def __init__(self, profile: str, gpu: Gpu, commit: str | None) -> None:
         """Read what is recorded; `commit` stands in for git where there is none."""
@@ -252,9 +252,12 @@ class Record:
         self._commit = {"commit": commit} if commit else {}
         file = RESULTS / "gpu_check.json"
         before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        same = before.get("gpu", {}).get("name") == gpu.name
-        self._models: dict[str, Any] = before.get("models", {}) if same else {}
-        self._together: Any = before.get("together") if same else None
+        self._models: dict[str, Any] = {}
+        self._together: Any = None
+        if before.get("gpu", {}).get("name") == gpu.name:
+            of_then = {"commit": before["commit"]}
+            self._models = {model: of_then | figures for model, figures in before["models"].items()}
+            self._together = before["together"] and of_then | before["together"]
 
     def add(self, model: str, figures: Figures) -> None:
         """Note one model's figures, and write."""

@@ -113,7 +113,9 @@ def analyze(
     allocate = client.allocate if client and Window in kinds else None
     luma = LumaFrame in kinds
     with Decoder(path, profile.base_frame_rate, allocate, luma=luma, max_seconds=max_seconds) as decoder:
-        header = replace(decoder.header, short_sound_windows=profile.short_sound_windows)
+        header = replace(
+            decoder.header, short_sound_windows=profile.short_sound_windows, read_windows=profile.read_windows
+        )
         present = {signal for signal in signals if header.has_audio or not issubclass(signal, SoundSignal)}
         changed = threading.Event()
         workers = {signal: Worker(_source(signal, client, deadline), changed.set) for signal in present}

@@ -192,6 +192,9 @@ def test_figures_are_kept_from_run_to_run_on_the_same_gpu(tmp_path: Path, monkey
     both = recorded()
     assert list(both["models"]) == ["object_yolov8", "pose_yolov8"]
     assert (both["commit"], both["passed"], both["together"]["used_mib"]) == ("def", False, 29_000)
+    kept = both["together"]["commit"], both["models"]["pose_yolov8"]["commit"]
+    assert kept == ("abc", "abc")
+    assert "commit" not in both["models"]["object_yolov8"]
     gpu_check.Record("h200", replace(gpu, name="NVIDIA H200"), "ghi").add("pose_yolov8", measured())
     assert list(recorded()["models"]) == ["pose_yolov8"]
     assert recorded()["together"] is None

@@ -151,6 +151,35 @@ def test_sources_that_keep_different_windows_do_not_wait_for_each_other(clip, mo
     assert time.monotonic() - began < 10
 
 
+def test_a_source_that_keeps_several_windows_does_not_stop_the_decoder(clip, monkeypatch):
+    """As that of text does: all but two of those that may be read."""
+
+    class Hoarding(Reader):
+        def start(self, header):
+            super().start(header)
+            self.hoard, self.most = [], header.read_windows - 2 - 1
+
+        def push(self, part):
+            part.retain()
+            self.hoard.append(part)
+            self.count += 1
+            while len(self.hoard) > self.most:
+                self.hoard.pop(0).release()
+
+        def close(self):
+            while self.hoard:
+                self.hoard.pop().release()
+
+    class OfExtra(Reader):
+        reads = ExtraWindow
+
+    began = time.monotonic()
+    found, memory = run(clip, monkeypatch, Hoarding, OfExtra, read_windows=6)
+    assert found["Seen"].summary.count > WINDOWS
+    assert MOST < memory.most <= 6 + FILLED
+    assert time.monotonic() - began < 10
+
+
 def test_a_failed_source_gives_its_windows_back(clip, monkeypatch):
     class Failing(Reader):
         def push(self, part):

@@ -26,7 +26,7 @@ class Reader:
     """Answers for the server: reads `lines_at(time)` (text, confidence), the last frame of a request first."""
 
     def __init__(self, lines_at, fails=False):
-        self.lines_at, self.fails, self.asked, self.windows = lines_at, fails, [], []
+        self.lines_at, self.fails, self.asked, self.windows, self.under_way = lines_at, fails, [], [], []
 
     def submit(self, model, buffer, rows, outputs, timeout_seconds, inputs):
         assert model == "text_regions"
@@ -60,13 +60,15 @@ class Reader:
         return replace(PROVENANCE, name=json.loads(text)["model"], ensemble=ensemble)
 
 
-def collect(reader, rate, duration_seconds):
+def collect(reader, rate, duration_seconds, read_windows=2):
     source = TextSource(reader, Deadline(60))
-    source.start(header([np.zeros((HEIGHT, WIDTH, 3), np.uint8)], base_frame_rate=rate))
+    about = header([np.zeros((HEIGHT, WIDTH, 3), np.uint8)], base_frame_rate=rate)
+    source.start(replace(about, read_windows=read_windows))
     try:
         for window in reader.windows:
             source.push(window)
             window.release()
+            reader.under_way.append(source.calls - source.answers)
         return source.finish(duration_seconds)
     finally:
         source.close()
@@ -108,6 +110,16 @@ def test_windows_out_of_time_order_and_an_instant_twice():
         f"{1000 * time:.0f} ms für" for time in signal.times_seconds
     ]
     assert signal.texts.count("whole") == 4
+
+
+@pytest.mark.parametrize(("read_windows", "under_way"), [(2, 1), (3, 1), (6, 3)])
+def test_more_windows_are_read_at_once_where_more_may_be_kept(read_windows, under_way):
+    reader = Reader(stamped)
+    reader.windows = windows(200, 10)
+    signal = collect(reader, 10, 20.0, read_windows)
+    assert max(reader.under_way) == under_way
+    said = [text for text in signal.texts if text != "whole"]
+    assert said == [f"{1000 * time:.0f} ms für" for time in signal.times_seconds]
 
 
 @pytest.mark.parametrize("count", [0, 30])

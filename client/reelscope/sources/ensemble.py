@@ -53,7 +53,7 @@ class AskingSource(Source[Part], Generic[Part]):
     """Asks one ensemble, and consumes its answers in the order of the calls."""
 
     patience_seconds: ClassVar[float] = IN_FLIGHT * CALL_SECONDS + 60
-    in_flight: ClassVar[int] = IN_FLIGHT
+    in_flight: int = IN_FLIGHT
     ensemble: str
     networks: tuple[str, ...]
     """Models whose provenance the ensemble reports as outputs `<model>_provenance`."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reelscope.signals import TextRegions
 from reelscope.sources.contrast import contrast_ratio
-from reelscope.sources.ensemble import Asked, EnsembleSource
+from reelscope.sources.ensemble import IN_FLIGHT, Asked, EnsembleSource
 from reelscope.types import ClipHeader
 
 
@@ -26,6 +26,8 @@ class TextSource(EnsembleSource):
     def start(self, header: ClipHeader) -> None:
         """Begin without lines."""
         super().start(header)
+        # The slowest reader of frames, and others may keep two windows that it has given back.
+        self.in_flight = max(IN_FLIGHT, header.read_windows - 2)
         self._height_over_width = header.height / header.width
         self._times = [np.empty(0)]
         self._frames = [np.empty(0, np.int64)]

@@ -59,7 +59,7 @@ class UnderstandingSource(AskingSource[Any]):
     networks = ("video_understanding_qwen2vl",)
     outputs = ("answer",)
     parameters = PARAMETERS
-    in_flight: ClassVar[int] = MAX_FRAMES
+    in_flight = MAX_FRAMES
     """Any number: what is asked at once is answered in one batch, and it is 40 MB at most."""
 
     def start(self, header: ClipHeader) -> None:

@@ -57,6 +57,11 @@ def test_progress_per_model_and_ensembles_last(server, progress):
     assert progress.index(("described", "loading")) > max(progress.index((model, "ready")) for model in WORKING)
 
 
+def test_a_python_model_is_loaded_once_though_its_ensemble_comes_later(server):
+    """Byte code that it writes while it loads would be a change to Triton."""
+    assert server.log_path.read_text().count("loading: describe:1") == 1
+
+
 def test_listens_on_loopback_only_and_without_http(server):
     addresses = processes.listening(server.pid)
     assert {host for host, _ in addresses} == {"127.0.0.1"}

@@ -98,7 +98,7 @@ class Asking:
         return cls(client, contract.name, tuple(tensor.name for tensor in contract.outputs))
 
     def submit(self, inputs: Mapping[str, np.ndarray], window: FrameBuffer | None = None) -> PendingAnswer:
-        """Ask once; the frames lie in `window`, if there is one, and everything else is sent inline."""
+        """Ask once; the frames lie in `window`, if there is one, and everything else is copied."""
         if window is None:
             return self.client.ask(self.model, inputs, self.outputs, DEADLINE_SECONDS)
         others = {name: array for name, array in inputs.items() if name != "frames"}

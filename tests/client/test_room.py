@@ -9,14 +9,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from feeding import Answer
 
 import clips
 from reelscope import pipeline, settings
 from reelscope.analyzers.base import Analyzer, Finding
 from reelscope.errors import ModelUnavailable
 from reelscope.signals import Signal
-from reelscope.sources import CPU_SOURCES
+from reelscope.sources import CPU_SOURCES, ENSEMBLE_SOURCES
 from reelscope.sources.base import Source
+from reelscope.sources.ensemble import EnsembleSource
 from reelscope.types import ExtraWindow, Window
 
 WINDOWS = 12
@@ -33,6 +35,11 @@ class Seen(Signal):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glimpsed(Signal):
     """Signal of the second reader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled(Signal):
+    """Signal of a third reader."""
 
 
 class Reader(Source[Window]):
@@ -178,6 +185,38 @@ def test_a_source_that_keeps_several_windows_does_not_stop_the_decoder(clip, mon
     assert found["Seen"].summary.count > WINDOWS
     assert MOST < memory.most <= 6 + FILLED
     assert time.monotonic() - began < 10
+
+
+def test_sources_of_different_rates_do_not_wait_for_each_other(tmp_path, monkeypatch):
+    """At these cuts each of three rates has its last frames in a window of its own."""
+    cuts = [12, 36, 60, 84, 123, 132, 156, 180, 204, 228]
+    edited = clips.write(tmp_path / "a.mp4", clips.shots(cuts, 330, height=64, width=64), rate=30)
+
+    class Asking(EnsembleSource):
+        ensemble, networks, outputs, by_frame = "any", (), (), False
+
+        def consume_frames(self, asked, answer):
+            pass
+
+        def finish(self, duration_seconds):
+            self.drain()
+            return self.signal(sampling="F5", sample_count=self.answers)
+
+    class Answering(Windows):
+        def submit(self, *asked):
+            return Answer({})
+
+    kinds = (Seen, Glimpsed, Sampled)
+    for kind, divisor in zip(kinds, (1, 2, 4), strict=True):
+        asking = type("Asking", (Asking,), {"signal": kind, "divisor": divisor})
+        monkeypatch.setitem(ENSEMBLE_SOURCES, kind, asking)
+    began = time.monotonic()
+    analyzers = [reading(kind) for kind in kinds]
+    memory = Answering()
+    found = pipeline.analyze(edited, analyzers=analyzers, profile=settings.profile("cpu"), client=memory)
+    assert all(each.summary.count > 1 for each in found.analyzers.values())
+    assert memory.most <= MOST
+    assert time.monotonic() - began < 20
 
 
 def test_a_failed_source_gives_its_windows_back(clip, monkeypatch):

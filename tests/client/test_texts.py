@@ -122,6 +122,14 @@ def test_more_windows_are_read_at_once_where_more_may_be_kept(read_windows, unde
     assert said == [f"{1000 * time:.0f} ms für" for time in signal.times_seconds]
 
 
+@pytest.mark.parametrize(("read_windows", "under_way"), [(2, 0), (6, 2)])
+def test_a_window_without_frames_to_read_frees_one(read_windows, under_way):
+    reader = Reader(stamped)
+    reader.windows = [*windows(100, 10), ExtraWindow(Memory(), (10.3,), half_rate_count=0)]
+    collect(reader, 10, 10.4, read_windows)
+    assert reader.under_way[-2:] == [under_way + 1, under_way]
+
+
 @pytest.mark.parametrize("count", [0, 30])
 def test_no_text(count):
     reader = Reader(lambda time: [])

@@ -163,8 +163,14 @@ def test_joined_projections_take_no_memory_of_their_own(served, built):
     network = served.checkpoint.read(built, "cpu").network
     before = [parameter.clone() for parameter in network.parameters()]
     for layer, (seen, gated) in zip(network.model.language_model.layers, served.step.join(network), strict=True):
-        for joined, first in ((seen, layer.self_attn.q_proj), (gated, layer.mlp.gate_proj)):
-            assert joined.weight.data_ptr() == first.weight.data_ptr()
+        attention = layer.self_attn
+        of_seen, of_gated = (
+            (attention.q_proj, attention.k_proj, attention.v_proj),
+            (layer.mlp.gate_proj, layer.mlp.up_proj),
+        )
+        for joined, projections in ((seen, of_seen), (gated, of_gated)):
+            for part, projection in zip(joined.weight.split(joined.widths), projections, strict=True):
+                assert part.data_ptr() == projection.weight.data_ptr()
     for parameter, value in zip(network.parameters(), before, strict=True):
         torch.testing.assert_close(parameter, value, rtol=0, atol=0)
 

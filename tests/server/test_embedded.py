@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import urllib.request
 
 import processes
@@ -161,9 +162,15 @@ def test_several_models_are_loaded_at_once(repository, leftovers, monkeypatch):
     tiny_models.write_model(repository, "broken", b"this is no ONNX", tiny_models.PICK_CONFIG)
     tiny_models.write_model(repository, "second", tiny_models.add(), tiny_models.ADD_CONFIG)
     monkeypatch.setattr(server_module, "LOADS_AT_ONCE", 3)
-    told = []
+    told, begun = [], threading.Barrier(3, timeout=30)
     named = ["broken", "second", "add"]
-    with start(repository, models=named, on_progress=lambda *news: told.append(news)) as server:
+
+    def tell(model, state):
+        told.append((model, state))
+        if state == "loading":
+            begun.wait()
+
+    with start(repository, models=named, on_progress=tell) as server:
         assert server.failed.keys() == {"broken"}
         with RepositoryClient(server.grpc_url) as client:
             assert [client.is_model_ready(name, "1") for name in named] == [False, True, True]

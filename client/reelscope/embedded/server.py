@@ -289,7 +289,7 @@ def _compile(models: Iterable[ServedModel]) -> None:
     """Write the byte code of models in Python now.
 
     Their own processes would write it while they load. Triton then takes them for changed, and loads them once more
-    when it loads an ensemble of theirs: 15 s for Qwen2-VL.
+    when it loads an ensemble of theirs: 16 s for Qwen2-VL.
     """
     for model in models:
         for version in model.versions:

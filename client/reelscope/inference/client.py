@@ -115,7 +115,7 @@ class InferenceClient:
         return self._memory.allocate(height, width, rows)
 
     def release_windows(self) -> None:
-        """Give back the memory of windows that were closed; it is kept for the next ones until then."""
+        """Give back the memory of what was closed and answered; it is kept for what comes next until then."""
         self._memory.release()
 
     def submit(
@@ -145,9 +145,13 @@ class InferenceClient:
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], timeout_seconds: float
     ) -> PendingAnswer:
         """Ask a model about arrays, large ones by shared memory; `submit` is for frames that lie there already."""
-        copies = {name: self._memory.copied(array) for name, array in inputs.items() if array.nbytes >= _LARGE_BYTES}
-        tensors = [_tensor(name, array, copies.get(name)) for name, array in inputs.items()]
-        return self._ask(model, tensors, outputs, timeout_seconds, [copy for copy in copies.values() if copy])
+        lent: list[FrameBuffer] = []
+        tensors = []
+        for name, array in inputs.items():
+            copy = self._memory.copied(array) if array.nbytes >= _LARGE_BYTES else None
+            lent += [copy] if copy else []
+            tensors.append(_tensor(name, array, copy))
+        return self._ask(model, tensors, outputs, timeout_seconds, lent)
 
     def _ask(
         self,

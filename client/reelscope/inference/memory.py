@@ -1,4 +1,7 @@
-"""Memory that windows of frames are decoded into: shared with the server where it can be, ordinary where not."""
+"""Memory that windows of frames are decoded into: shared with the server where it can be, ordinary where not.
+
+Other large arrays that the server is asked about are copied into shared memory.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,10 @@ SHARED_MEMORY = Path("/dev/shm")
 ROOM_WINDOWS = 8
 """Windows that must fit before one is taken. Triton's Python processes get their frames through the same memory, up to
 two windows for each model: without room for that no call succeeds, and a window that travels inline is only slower."""
+
+
+_STEP_BYTES = 4_000_000
+"""Sizes of what is copied are rounded up, so that questions of other sizes can use a region again."""
 
 
 class PlainBuffer:
@@ -66,11 +73,18 @@ class Region:
             os.close(descriptor)
             file.unlink()
 
-    def destroy(self, client: InferenceServerClient) -> None:
-        """Unmap the region on the server; here the mapping goes with its last view."""
-        # A server that is gone has unmapped it already.
-        with contextlib.suppress(InferenceServerException):
+    def destroy(self, client: InferenceServerClient) -> bool:
+        """Unmap the region on the server; here the mapping goes with its last view.
+
+        Returns:
+            Whether the server has let go of it: not while a question that was given up still uses it, nor when the
+            server itself is gone.
+        """
+        try:
             client.unregister_system_shared_memory(self.name, client_timeout=CONTROL_SECONDS)
+        except InferenceServerException:
+            return False
+        return True
 
 
 class SharedBuffer:
@@ -106,30 +120,38 @@ class WindowMemory:
         registration, and shared memory may be full: from then on frames are sent inline.
         """
         shape = (rows, height, width, 3)
-        return self._shared(shape) or PlainBuffer(shape)
-
-    def copied(self, array: NDArray[Any]) -> SharedBuffer | None:
-        """An array's bytes in shared memory; None where frames are sent inline, and for strings."""
-        buffer = None if array.dtype.hasobject else self._shared((array.nbytes,))
-        if buffer:
-            buffer.array[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        return buffer
-
-    def _shared(self, shape: tuple[int, ...]) -> SharedBuffer | None:
         if self.is_shared:
             try:
-                return SharedBuffer(self._region(math.prod(shape)), shape, self._free)
+                return self._shared(shape)
             except (InferenceServerException, OSError):
                 self.is_shared = False
-        return None
+        return PlainBuffer(shape)
+
+    def copied(self, array: NDArray[Any]) -> SharedBuffer | None:
+        """An array of numbers, its bytes in shared memory; None where there is no room, or frames are sent inline."""
+        if not self.is_shared or array.dtype.hasobject:
+            return None
+        try:
+            buffer = self._shared((-(-array.nbytes // _STEP_BYTES) * _STEP_BYTES,))
+        except (InferenceServerException, OSError):
+            return None
+        buffer.array[: array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return buffer
+
+    def _shared(self, shape: tuple[int, ...]) -> SharedBuffer:
+        return SharedBuffer(self._region(math.prod(shape)), shape, self._free)
 
     def release(self) -> None:
         """Destroy the regions that nothing is in; `allocate` makes new ones."""
         with self._lock:
+            refused = []
             while self._free:
                 region = self._free.pop()
-                self._regions.remove(region)
-                region.destroy(self._client)
+                if region.destroy(self._client):
+                    self._regions.remove(region)
+                else:
+                    refused.append(region)
+            self._free += refused
 
     def destroy(self) -> None:
         """Destroy every region, also those that a hung reader never gave back."""

@@ -19,7 +19,7 @@ from reelscope.types import ClipHeader, Deadline, ModelProvenance, Window
 
 IN_FLIGHT = 2
 """Calls not yet answered: the server works on one while the other's answer is being used. Between two pieces of the
-clip only one is left, so that a source keeps one window."""
+clip one less is left, so that a source keeps one window; that of text keeps more where a profile has the memory."""
 CALL_SECONDS = 240.0
 """Longest that one call may take, the one before it and other clips' in the server's queue included; a cold GPU
 compiles for a minute."""
@@ -75,7 +75,7 @@ class AskingSource(Source[Part], Generic[Part]):
         return (*self.outputs, *(f"{network}_provenance" for network in self.networks))
 
     def ask_about(self, inputs: Mapping[str, NDArray[Any]], about: Any) -> None:
-        """Ask about arrays, which are sent inside the request; consume the answers to earlier calls but one.
+        """Ask about arrays, which are copied; consume the answers to earlier calls but one.
 
         Args:
             inputs: every input of the ensemble, by name.
@@ -201,6 +201,11 @@ class EnsembleSource(WindowSource[Window]):
         self._sampling = sampling_name(self._rate, header.base_frame_rate)
 
     def push(self, part: Window) -> None:
-        """Ask about a window."""
+        """Ask about a window; one that holds no frame for this source frees one that it still keeps.
+
+        Sources of different rates would else each keep another window, and the decoder wait for all of them (`room`).
+        """
         if row_count := part.row_count(self.divisor):
             self.ask(part, row_count)
+        else:
+            self.consume_until(self.in_flight - 2)

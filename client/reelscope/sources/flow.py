@@ -83,7 +83,7 @@ class _Pair(NamedTuple):
 
 
 class FlowSource(Source[FrameChunk]):
-    """Every frame in, `PointFlow` out. Keeps two frames, and 8 bytes per point."""
+    """Every frame in, `PointFlow` out. Keeps a chunk of lumas, and 8 bytes per point."""
 
     consumes: ClassVar[type] = FrameChunk
     parameters = PARAMETERS

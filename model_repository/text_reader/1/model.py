@@ -5,7 +5,7 @@ Parameters of the config:
                      engine whose networks are not served is replaced by the other
     frames_per_call  frames that one call of a detector holds
     fill_calls       true: calls are filled up to one number of rows, for GPUs: every new number makes cuDNN plan each
-                     convolution anew; false: no row is computed for nothing
+                     convolution anew; false: no row is computed for nothing, as recognition never does
     canvas_px        EasyOCR: frames are searched at this length of their longer side, or their own if that is less
 """
 

@@ -164,7 +164,7 @@ TARGETS = (
         "MB",
         "memory",
         _largest_memory,
-        missed="765 MB for a minute, to which ten add 211: some 40 are the histograms of 15,000 frames, the rest nobody "
+        missed="765 MB for a minute, to which ten add 211: 40 are the histograms of 15,000 frames, the rest nobody "
         "has taken apart (8,149 segments of untrained detectors are among it); next: a histogram only until its "
         "neighbours are known",
     ),

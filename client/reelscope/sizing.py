@@ -116,7 +116,7 @@ def plan(profile: settings.Profile) -> Plan:
         raise UsageError(f"server/profiles.toml does not say what a {measured_on} can do, where the figures are from")
     compute = source.fp16_tflops / profile.gpu.fp16_tflops
     memory = source.memory_gb_per_second / profile.gpu.memory_gb_per_second
-    process_mib = min(each["loaded_mib"] / _instances(each) for each in check["models"].values() if each["loaded_mib"])
+    process_mib = min(each["loaded_mib"] / _instances(each) for each in check["models"].values() if _holds_gpu(each))
     figures = {name: _of_check(each, process_mib) for name, each in check["models"].items()}
     figures[MODEL_OF_VLM_FILE] = _of_vlm(vlm)
     return Plan(
@@ -141,6 +141,11 @@ class _Figures:
     memory_mib: float | None
     rows: int | None
     milliseconds: float | None
+
+
+def _holds_gpu(found: Mapping[str, Any]) -> bool:
+    """Whether its memory is its own: beside a model on the CPU there is what servers before it have not yet freed."""
+    return bool(found["loaded_mib"]) and all(group["kind"] == "KIND_GPU" for group in found["instances"])
 
 
 def _instances(found: Mapping[str, Any]) -> int:

@@ -2,8 +2,8 @@
 
 A window of 20 frames of 1280x720 takes 55 MB, more than everything else that waits in queues together, and one source
 that lags behind would have each of the others' windows kept for it. So the decoder fills the next one only when few are
-still read: two, a regular one and one of extra frames, or more where a profile has the memory for it. Sources that read
-different frames may keep one of either kind until their next, so fewer would wait for ever.
+still read: three, or more where a profile has the memory for it. Sources of three rates may each keep another one until
+their next, a regular one and two of extra frames, so fewer would wait for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Room:
         Args:
             workers: those that read.
             on_empty: called, in whichever thread, when no window comes any more and none is read.
-            read_windows: how many may be read while the decoder fills the next, of regular and of extra frames; >= 2.
+            read_windows: how many may be read while the decoder fills the next, of regular and of extra frames; >= 3.
         """
         self._workers, self._read_windows = workers, read_windows
         self._read_count = 0

@@ -136,7 +136,7 @@ class Profile:
     """Whether people's age, expression, gaze and voice are analysed; if not, no model for them is served."""
     short_sound_windows: bool = True
     """Whether sounds are looked for in short windows as well: ten times the work of the long ones, for their times."""
-    read_windows: int = 2
+    read_windows: int = 3
     """Windows of frames that may be read while the decoder fills the next: see `room`."""
 
 

@@ -91,7 +91,7 @@ class ClipHeader:
     """Whether the clip has an audio stream; it may still turn out to be empty."""
     short_sound_windows: bool = True
     """Whether sounds are looked for in short windows as well, as the profile says."""
-    read_windows: int = 2
+    read_windows: int = 3
     """Windows of frames that may be read while the next are filled, as the profile says."""
     stated_seconds: float | None = None
     """Duration of the video that the container states, else that its packets span; None when neither is known. A plan,

@@ -136,9 +136,9 @@ def test_a_profile_with_memory_lets_the_decoder_run_ahead(clip, monkeypatch):
     class Slow(Reader):
         step_seconds = 0.2
 
-    found, memory = run(clip, monkeypatch, Slow, Reader, read_windows=5)
+    found, memory = run(clip, monkeypatch, Slow, Reader, read_windows=6)
     assert found["Seen"].summary.count > WINDOWS
-    assert MOST < memory.most <= 5 + FILLED
+    assert MOST < memory.most <= 6 + FILLED
 
 
 def test_sources_that_keep_different_windows_do_not_wait_for_each_other(clip, monkeypatch):
@@ -183,7 +183,7 @@ def test_a_source_that_keeps_several_windows_does_not_stop_the_decoder(clip, mon
     began = time.monotonic()
     found, memory = run(clip, monkeypatch, Hoarding, OfExtra, read_windows=6)
     assert found["Seen"].summary.count > WINDOWS
-    assert MOST < memory.most <= 6 + FILLED
+    assert memory.most <= 6 + FILLED
     assert time.monotonic() - began < 10
 
 

@@ -35,9 +35,3 @@ def pending(server):
     """Requests that Triton has and has not answered, over all models."""
     text = urllib.request.urlopen(server.metrics_url, timeout=10).read().decode()
     return sum(float(value) for value in re.findall(r"^nv_inference_pending_request_count\{.*\} (\S+)$", text, re.M))
-
-
-def answered(server):
-    """Requests that Triton has answered so far, over all models."""
-    text = urllib.request.urlopen(server.metrics_url, timeout=10).read().decode()
-    return sum(float(value) for value in re.findall(r"^nv_inference_request_success\{.*\} (\S+)$", text, re.M))

@@ -201,11 +201,6 @@ class EnsembleSource(WindowSource[Window]):
         self._sampling = sampling_name(self._rate, header.base_frame_rate)
 
     def push(self, part: Window) -> None:
-        """Ask about a window; one that holds no frame for this source frees one that it still keeps.
-
-        Sources of different rates would else each keep another window, and the decoder wait for all of them (`room`).
-        """
+        """Ask about a window."""
         if row_count := part.row_count(self.divisor):
             self.ask(part, row_count)
-        else:
-            self.consume_until(self.in_flight - 2)

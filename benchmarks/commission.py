@@ -14,8 +14,8 @@ With --url the server must serve this checkout's model repository (REELSCOPE_REP
 puts back; GPU memory of single models cannot be told there, and has no gate.
 
 Writes report.txt and report.json to out/commission, acceptance's own report to out/acceptance. Exits with 1 when
-something failed or could not be done; the report says why. On the cpu profile its
-steps were seen one by one, not the whole; not yet run on an RTX 8000.
+something failed or could not be done; the report says why. Seen on the cpu profile, half an hour on two cores; not yet
+run on an RTX 8000.
 """
 
 from __future__ import annotations

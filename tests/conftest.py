@@ -3,12 +3,14 @@ unseen: a test that did not run is named in `not_run.txt`, or the run fails."""
 
 from __future__ import annotations
 
+import faulthandler
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from places import CHECKOUT
 from reelscope_export import paths
@@ -43,6 +45,12 @@ def built_repository(weights_cache: None) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return repository
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell where a crash was: xgrammar's import replaces the handler that pytest had installed."""
+    faulthandler.disable()
+    faulthandler.enable(item.config.stash[fault_handler_stderr_fd_key])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

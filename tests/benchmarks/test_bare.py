@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -13,6 +16,18 @@ from reelscope.embedded.deployment import ServedModel
 from reelscope.inference import InferenceClient, RepositoryClient
 from reelscope_export.ensembles import ENSEMBLES
 
+bare: BareModels
+"""In a process of its own: the models' libraries leave threads and signal handlers behind."""
+
+
+def open_bare(models):
+    global bare
+    bare = BareModels(models)
+
+
+def ask_bare(name, inputs, outputs):
+    return bare.infer(name, inputs, outputs)
+
 
 @pytest.fixture(scope="module")
 def served(built_repository, tmp_path_factory):
@@ -21,16 +36,18 @@ def served(built_repository, tmp_path_factory):
         patch.setenv("REELSCOPE_STATE", str(tmp_path_factory.mktemp("state")))
         with EmbeddedServer(settings.profile("cpu")) as server, InferenceClient(server.grpc_url) as client:
             assert not server.failed
-            yield client, BareModels(server.models)
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, spawn, open_bare, (server.models,)) as process:
+                yield client, {model.name: model for model in server.models}, process
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES, ids=lambda each: each.name)
 def test_an_ensemble_answers_as_on_the_server(served, ensemble):
-    client, bare = served
+    client, models, process = served
     inputs = {each.name: sample(each, 2, batched=ensemble.max_batch_size > 0) for each in ensemble.inputs}
-    names = [output["name"] for output in bare._models[ensemble.name].config["output"]]
+    names = [output["name"] for output in models[ensemble.name].config["output"]]
     expected = client.ask(ensemble.name, inputs, names, 120).result()
-    found = bare.infer(ensemble.name, inputs, names)
+    found = process.submit(ask_bare, ensemble.name, inputs, names).result()
     assert found.keys() == expected.keys() == set(names)
     for name in names:
         if expected[name].dtype == object or name == "seconds":
@@ -58,5 +75,5 @@ def test_an_empty_parameter_reaches_a_python_model(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "model.py").write_text(TELLING_MODEL)
     text = 'backend: "python" instance_group { kind: KIND_CPU } parameters { key: "empty" value { string_value: "" } }'
-    bare = BareModels([ServedModel("telling", tmp_path, RepositoryClient.parse_config(text), ("1",))])
-    assert bare.infer("telling", {}, ["length"])["length"].tolist() == [0]
+    telling = BareModels([ServedModel("telling", tmp_path, RepositoryClient.parse_config(text), ("1",))])
+    assert telling.infer("telling", {}, ["length"])["length"].tolist() == [0]

@@ -90,6 +90,6 @@ def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bo
     )
 
 
-def ages_differing(age_years: Array, rounded_years: Array) -> int:
-    """Ages that do not round to insightface's; halves round both ways."""
-    return int((np.abs(age_years - rounded_years) > 0.5 + 1e-3).sum())
+def ages_differing(age_years: Array, rounded_years: Array, margin_years: float = 1e-3) -> int:
+    """Ages that do not round to insightface's; those within the margin of a half round both ways."""
+    return int((np.abs(age_years - rounded_years) > 0.5 + margin_years).sum())

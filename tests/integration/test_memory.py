@@ -23,6 +23,12 @@ time.sleep(60)
 """
 
 
+def regions(server):
+    """How many regions the server has mapped."""
+    with connect(server.grpc_url) as connection:
+        return len(connection.get_system_shared_memory_status().regions)
+
+
 @pytest.fixture
 def tidy(server):
     """The server without windows of clients that other tests killed: whoever allocates next takes them away."""
@@ -32,25 +38,25 @@ def tidy(server):
 
 
 def test_windows_of_a_killed_client_are_unmapped(tidy):
-    before = len(connect(tidy.grpc_url).get_system_shared_memory_status().regions)
+    before = regions(tidy)
     command = [sys.executable, "-c", HOLD_WINDOWS, tidy.grpc_url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout.readline() == "held\n"
-        assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before + 3
+        assert regions(tidy) == before + 3
         killed.kill()
     with InferenceClient(tidy.grpc_url) as client:
         client.allocate(72, 128)
-        assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) <= before + 1
-    assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) <= before
+        assert regions(tidy) <= before + 1
+    assert regions(tidy) <= before
 
 
 def test_memory_of_closed_windows_is_given_back_when_no_more_come(tidy):
     with InferenceClient(tidy.grpc_url) as client:
-        before = len(connect(tidy.grpc_url).get_system_shared_memory_status().regions)
+        before = regions(tidy)
         closed, held = (client.allocate(72, 128) for _ in range(2))
         closed.close()
         client.release_windows()
-        assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before + 1
+        assert regions(tidy) == before + 1
         held.array[:] = 7
         assert client.allocate(72, 128).array.shape == (20, 72, 128, 3)
 
@@ -65,16 +71,16 @@ def test_large_arrays_of_a_question_travel_by_shared_memory_that_is_used_again(t
         inline = ask(client)
         assert not client.uses_shared_memory
     with InferenceClient(tidy.grpc_url) as client:
-        before = len(connect(tidy.grpc_url).get_system_shared_memory_status().regions)
+        before = regions(tidy)
         for _ in range(2):
             np.testing.assert_array_equal(ask(client), inline)
-            assert len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before + 1
+            assert regions(tidy) == before + 1
         with pytest.raises(InferenceError, match="waveform"):
             client.ask("sounds", {"waveform": waveforms[..., None]}, ("probabilities",), 60).result()
 
         def released():
             client.release_windows()
-            return len(connect(tidy.grpc_url).get_system_shared_memory_status().regions) == before
+            return regions(tidy) == before
 
         until(released, 20)  # Triton lets go of a region after it has answered
 

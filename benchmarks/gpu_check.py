@@ -323,6 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repository", type=Path, help="where to build; default: a folder that goes afterwards")
     parser.add_argument("--as-built", action="store_true", help="take the graphs that lie there, whatever built them")
     parser.add_argument("--only", help="models to check, separated by commas; the others' figures stay as recorded")
+    parser.add_argument("--together", action="store_true", help="with --only: serve all models together as well")
     parser.add_argument("--repeats", type=int, default=20, help="runs of each timing, at most (default: 20)")
     parser.add_argument("--commit", help="recorded where there is no git to ask")
     options = parser.parse_args(arguments)
@@ -346,7 +347,8 @@ def main(arguments: list[str] | None = None) -> int:
             console.print(table({model: checked[model]}))  # at once: a machine may be taken back before the last
             if record_of:
                 record_of.add(model, checked[model])
-        together = None if options.only else check_together(profile, gpu, options.repeats)
+        is_whole = options.together or not options.only
+        together = check_together(profile, gpu, options.repeats) if is_whole else None
     if together:
         console.print(ensemble_table(together))
     passed = all(figures.passed for figures in checked.values()) and not (together and together.failed)

@@ -20,7 +20,7 @@ from reelscope.inference.repository import RepositoryClient
 from reelscope.inference.translation import translate
 from reelscope.types import WINDOW_FRAMES, FrameBuffer, ModelProvenance
 
-_LARGE_BYTES = 1_000_000
+_LARGE_BYTES = 250_000
 """An array of this size travels by shared memory; smaller ones are as quick inside the request."""
 
 

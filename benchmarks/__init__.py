@@ -106,8 +106,8 @@ def _sha256(file: Path, changed_ns: int) -> str:
 
 
 def machine() -> str:
-    """What figures were taken on: the processor, and the first GPU if there is one."""
-    return ", ".join([f"{_processor()}, {os.cpu_count()} cores", *_gpu()])
+    """What figures were taken on: the processor, the first GPU if there is one, and MPS if processes share it."""
+    return ", ".join([f"{_processor()}, {os.cpu_count()} cores", *_gpu(), *_mps()])
 
 
 def _gpu() -> list[str]:
@@ -116,6 +116,17 @@ def _gpu() -> list[str]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     except (FileNotFoundError, subprocess.CalledProcessError):
         return []
+
+
+def _mps() -> list[str]:
+    """CUDA's Multi-Process Service, if its daemon answers."""
+    try:
+        asked = subprocess.run(
+            ["nvidia-cuda-mps-control"], input="get_server_list\n", capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return []
+    return [] if asked.returncode else ["MPS"]
 
 
 def _processor() -> str:

@@ -237,8 +237,8 @@ def check_together(profile: settings.Profile, idle: Gpu | None, repeats: int) ->
 
 
 class Record:
-    """The file of figures, written after every model; what was not checked this time keeps its figures, and the commit
-    they are of, if they were taken on the same kind of GPU."""
+    """The file of figures, written after every model; what was not checked this time keeps its figures, with the commit
+    and the GPU that they are of."""
 
     def __init__(self, profile: str, gpu: Gpu, commit: str | None) -> None:
         """Read what is recorded; `commit` stands in for git where there is none."""
@@ -254,8 +254,8 @@ class Record:
         before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         self._models: dict[str, Any] = {}
         self._together: Any = None
-        if before.get("gpu", {}).get("name") == gpu.name:
-            of_then = {"commit": before["commit"]}
+        if before:
+            of_then = {"commit": before["commit"], "gpu": before["gpu"]["name"]}
             self._models = {model: of_then | figures for model, figures in before["models"].items()}
             self._together = before["together"] and of_then | before["together"]
 

@@ -135,6 +135,11 @@ class DemoInputs:
         padded = np.pad(line, ((0, 0), (0, max(0, 320 - line.shape[1])), (0, 0)))
         return {"lines": padded[None], "widths": np.array([[line.shape[1]]], np.int32)}
 
+    def _text_recognition_ppocr_short(self) -> Inputs:
+        line = self._line(48, 320)
+        padded = np.pad(line, ((0, 0), (0, 320 - line.shape[1]), (0, 0)))
+        return {"lines": padded[None], "widths": np.array([[line.shape[1]]], np.int32)}
+
     def _text_recognition_crnn(self) -> Inputs:
         grey = cv2.cvtColor(self._line(64, None), cv2.COLOR_RGB2GRAY)
         return {"lines": np.pad(grey, ((0, 0), (0, -grey.shape[1] % 64)), mode="edge")[None]}

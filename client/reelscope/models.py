@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -210,13 +211,19 @@ def _print_plan(found: sizing.Plan) -> None:
         f"{found.planned_gb:.1f} of {found.gpu.memory_budget_gb:g} GB: what the configs allow, or what was measured "
         "where they limit nothing; every network in one process, as in NVIDIA's container. The local server has one "
         f"for each: {found.embedded_gb - found.planned_gb:.0f} GB more. * share of what a larger batch took.\n"
-        f"Measured on one {found.measured_on}: a window of 20 frames, or as many rows as the model takes; of Qwen2-VL "
-        f"five windows of 8 frames. Projected, not measured: FP16 takes {found.compute_ratio:.1f} times as long (bound "
-        f"by the tensor cores), FP32 {found.memory_ratio:.1f} times (bound by memory), by the GPUs' data sheets.",
+        f"Measured: a window of 20 frames, or as many rows as the model takes; of Qwen2-VL five windows of 8 frames. "
+        f"Projected, not measured, by the GPUs' data sheets: {'; '.join(starmap(_ratios, found.ratios.items()))}.",
         soft_wrap=True,
     )
     for fault in found.faults:
         errors.print(Text(fault, "red"), soft_wrap=True)
+
+
+def _ratios(gpu: str, ratios: sizing.Ratios) -> str:
+    return (
+        f"of what one {gpu} did, FP16 takes {ratios.compute:.1f} times as long (bound by the tensor cores), "
+        f"FP32 {ratios.memory:.1f} times (bound by memory)"
+    )
 
 
 def _decimals(value: float | None, digits: int, otherwise: str = "unmeasured") -> str:

@@ -152,8 +152,13 @@ def _profiles() -> dict[str, Any]:
 
 
 def gpus() -> tuple[GpuFacts, ...]:
-    """The GPUs that profiles are for."""
-    return tuple(GpuFacts(**profile["gpu"]) for profile in _profiles().values() if "gpu" in profile)
+    """The GPUs that profiles are for, and those that figures were taken on in their place."""
+    tables = (
+        table
+        for profile in _profiles().values()
+        for table in (*([profile["gpu"]] if "gpu" in profile else []), *profile.get("stand_in_gpus", ()))
+    )
+    return tuple(GpuFacts(**table) for table in tables)
 
 
 def model_settings(profile: Profile) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from reelscope import settings
 from reelscope.errors import UsageError
@@ -59,17 +59,23 @@ class ModelPlan:
         return None not in (self.limit_gb, self.measured_gb) and self.measured_gb > self.limit_gb  # type: ignore[operator]
 
 
+class Ratios(NamedTuple):
+    """Times as long as on another GPU."""
+
+    compute: float
+    """Where tensor cores are the bound: FP16."""
+    memory: float
+    """Where memory is: FP32."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A profile on its GPU."""
 
     profile: str
     gpu: settings.GpuFacts
-    measured_on: str
-    """The GPU of the figures."""
-    compute_ratio: float
-    """Times as long as measured, bound by computing; and by memory."""
-    memory_ratio: float
+    ratios: Mapping[str, Ratios]
+    """By the GPU that figures were taken on."""
     process_gb: float
     """What one process takes before it holds a model."""
     models: tuple[ModelPlan, ...]
@@ -110,33 +116,37 @@ def plan(profile: settings.Profile) -> Plan:
     if profile.gpu is None:
         raise UsageError(f"profile {profile.name} runs on no GPU: there is nothing to plan")
     check, vlm = (_read(name) for name in RESULTS)
-    measured_on = check["gpu"]["name"]
-    source = next((each for each in settings.gpus() if each.name == measured_on), None)
-    if source is None:
-        raise UsageError(f"server/profiles.toml does not say what a {measured_on} can do, where the figures are from")
-    compute = source.fp16_tflops / profile.gpu.fp16_tflops
-    memory = source.memory_gb_per_second / profile.gpu.memory_gb_per_second
     process_mib = min(each["loaded_mib"] / _instances(each) for each in check["models"].values() if _holds_gpu(each))
-    figures = {name: _of_check(each, process_mib) for name, each in check["models"].items()}
+    # What was checked on another GPU than the rest says so.
+    figures = {
+        name: _of_check(each, process_mib, each.get("gpu", check["gpu"]["name"]))
+        for name, each in check["models"].items()
+    }
     figures[MODEL_OF_VLM_FILE] = _of_vlm(vlm)
+    tables = settings.model_settings(profile)
+    used = {name: each for name, each in figures.items() if name in tables and _describes(each, tables[name])}
+    ratios = {gpu: _ratios(gpu, profile.gpu) for gpu in sorted({each.gpu for each in used.values()})}
     return Plan(
         profile=profile.name,
         gpu=profile.gpu,
-        measured_on=measured_on,
-        compute_ratio=compute,
-        memory_ratio=memory,
+        ratios=ratios,
         process_gb=process_mib * _MIB,
-        models=tuple(
-            _model(name, table, figures.get(name), {"fp16": compute, "fp32": memory}[table["precision"]])
-            for name, table in settings.model_settings(profile).items()
-        ),
+        models=tuple(_model(name, table, used.get(name), ratios) for name, table in tables.items()),
     )
+
+
+def _ratios(measured_on: str, gpu: settings.GpuFacts) -> Ratios:
+    source = next((each for each in settings.gpus() if each.name == measured_on), None)
+    if source is None:
+        raise UsageError(f"server/profiles.toml does not say what a {measured_on} can do, where figures are from")
+    return Ratios(source.fp16_tflops / gpu.fp16_tflops, source.memory_gb_per_second / gpu.memory_gb_per_second)
 
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """What was measured of one model; memory of one instance, without its process."""
+    """What was measured of one model, on which GPU; memory of one instance, without its process."""
 
+    gpu: str
     variant: str
     memory_mib: float | None
     rows: int | None
@@ -152,10 +162,16 @@ def _instances(found: Mapping[str, Any]) -> int:
     return sum(group["count"] for group in found["instances"]) or 1
 
 
-def _of_check(found: Mapping[str, Any], process_mib: float) -> _Figures:
+def _describes(found: _Figures, table: Mapping[str, Any]) -> bool:
+    """Whether figures are those of a profile's model: on the GPU, in the same size."""
+    return bool(table["instance_kind"] == "KIND_GPU" and found.variant == table.get("variant", ""))
+
+
+def _of_check(found: Mapping[str, Any], process_mib: float, gpu: str) -> _Figures:
     most = max((found[key] for key in ("loaded_mib", "full_batch_mib") if found[key]), default=None)
     speed = found["speed"]
     return _Figures(
+        gpu,
         found["variant"],
         # Only loaded is not what it takes at work.
         most / _instances(found) - process_mib if most and found["full_batch_mib"] else None,
@@ -166,14 +182,17 @@ def _of_check(found: Mapping[str, Any], process_mib: float) -> _Figures:
 
 def _of_vlm(found: Mapping[str, Any]) -> _Figures:
     taken = found["served_memory_after_mib"] - found["served_memory_before_mib"]
-    return _Figures(found["variant"], taken, None, 1000 * found["served_requests_seconds"])
+    return _Figures(found["gpu"], found["variant"], taken, None, 1000 * found["served_requests_seconds"])
 
 
-def _model(name: str, table: Mapping[str, Any], found: _Figures | None, ratio: float) -> ModelPlan:
+def _model(name: str, table: Mapping[str, Any], found: _Figures | None, ratios: Mapping[str, Ratios]) -> ModelPlan:
     on_gpu, count = table["instance_kind"] == "KIND_GPU", table["instance_count"]
     variant, rows, limit = table.get("variant", ""), table.get("max_batch_size", 0), table.get("gpu_mem_limit_mib")
-    if found is None or not on_gpu or found.variant != variant:
-        found = _Figures(variant, None, None, None)
+    ratio = 1.0
+    if found is None:
+        found = _Figures("", variant, None, None, None)
+    else:
+        ratio = {"fp16": ratios[found.gpu].compute, "fp32": ratios[found.gpu].memory}[table["precision"]]
     is_scaled = bool(found.memory_mib and found.rows and 0 < rows < found.rows)
     share = rows / found.rows if is_scaled and found.rows else 1.0
     return ModelPlan(

@@ -26,6 +26,7 @@ MODELS: tuple[str, ...] = (
     "text_detection_ppocr",
     "text_orientation_ppocr",
     "text_recognition_ppocr",
+    "text_recognition_ppocr_short",
     "face_detection_scrfd",
     "face_attributes",
     "face_landmarks",

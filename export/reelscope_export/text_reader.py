@@ -1,8 +1,9 @@
 """Text reader: the lines of text in frames, found and read by whichever engine's networks are served.
 
 Two engines behind one contract: EasyOCR's networks (text_detection_craft, text_recognition_crnn) and PP-OCR's
-(text_detection_ppocr, text_orientation_ppocr, text_recognition_ppocr). The model is Python
-(model_repository/text_reader/1) and has no weights of its own.
+(text_detection_ppocr, text_orientation_ppocr, text_recognition_ppocr; for lines of the least width
+text_recognition_ppocr_short, where it is served). The model is Python (model_repository/text_reader/1) and has no
+weights of its own.
 
 Input   frames       uint8 [N,H,W,3] RGB, displayed orientation, any H and W, any N.
 Output  frame_index  int32 [M], sorted: the frame that the line is in.

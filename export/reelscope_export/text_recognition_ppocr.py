@@ -12,6 +12,7 @@ Output  character_ids            int32 [N,T], index into labels.txt; 0 between c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ CONTRACT = Contract(
     ),
 )
 
-_AFTER = f"""{ppocr.HEADER}
+AFTER = f"""{ppocr.HEADER}
 after (float[batch, steps, classes] probabilities)
     => (int32[batch, steps] character_ids, float[batch, steps] character_probabilities)
 <int64[1] best = {{1}}, int64[1] last_axis = {{2}}>
@@ -50,11 +51,12 @@ after (float[batch, steps, classes] probabilities)
     character_ids = Cast<to = {onnx.TensorProto.INT32}>(flat)
 }}
 """
+"""ONNX in its text form: the best character of each step of the network's answer."""
 
 
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph, without provenance."""
-    return ppocr.build(weights, ppocr.lines_to_pixels("width"), _AFTER)
+    return ppocr.build(weights, ppocr.lines_to_pixels("width"), AFTER)
 
 
 def labels(weights: Path) -> tuple[str, ...]:
@@ -71,11 +73,15 @@ def labels(weights: Path) -> tuple[str, ...]:
 
 def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:
     """Compare characters and probabilities with those of rapidocr's recogniser, and a batch with its lines alone."""
+    lines = ppocr.drawn_lines()
+    return compare(run, weights, lines, max(line.shape[1] / line.shape[0] for line in lines))
+
+
+def compare(run: Run, weights: Path, lines: Sequence[Array], ratio: float) -> tuple[Measure, ...]:
+    """Measures of lines, uint8 [h,w,3] BGR, padded to the width that has this ratio to the height."""
     import cv2
 
     recognizer = ppocr.oracle(Rec=weights)._load_rec_model()
-    lines = ppocr.drawn_lines()
-    ratio = max(line.shape[1] / line.shape[0] for line in lines)
     probabilities = recognizer.session(np.stack([recognizer.resize_norm_img(line, ratio) for line in lines]))
     height, width = ppocr.LINE_HEIGHT_PX, int(ppocr.LINE_HEIGHT_PX * ratio)
     padded = np.full((len(lines), height, width, 3), 99, np.uint8)  # any level: it must not count

@@ -174,8 +174,8 @@ def test_the_ensembles_table_shows_figures_and_what_failed() -> None:
         assert expected in capture.get()
 
 
-def test_figures_are_kept_from_run_to_run_on_the_same_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After every model, so that nothing is lost; another GPU begins anew."""
+def test_figures_are_kept_from_run_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After every model, so that nothing is lost; what was not checked again says of which commit and GPU it is."""
     for module in (gpu_check, benchmarks):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
 
@@ -187,17 +187,19 @@ def test_figures_are_kept_from_run_to_run_on_the_same_gpu(tmp_path: Path, monkey
     first.add("pose_yolov8", measured())
     assert recorded()["passed"]
     first.write(gpu_check.Together(10_000, 29_000, {}, {"poses": SPEED}))
-    second = gpu_check.Record("h200", gpu, "def")
+    second = gpu_check.Record("h200", replace(gpu, name="NVIDIA H200"), "def")
     second.add("object_yolov8", measured(parity=[Measure("difference", 0.2, 0.1)]))
     both = recorded()
     assert list(both["models"]) == ["object_yolov8", "pose_yolov8"]
     assert (both["commit"], both["passed"], both["together"]["used_mib"]) == ("def", False, 29_000)
-    kept = both["together"]["commit"], both["models"]["pose_yolov8"]["commit"]
-    assert kept == ("abc", "abc")
-    assert "commit" not in both["models"]["object_yolov8"]
-    gpu_check.Record("h200", replace(gpu, name="NVIDIA H200"), "ghi").add("pose_yolov8", measured())
-    assert list(recorded()["models"]) == ["pose_yolov8"]
-    assert recorded()["together"] is None
+    assert both["gpu"]["name"] == "NVIDIA H200"
+    for kept in both["together"], both["models"]["pose_yolov8"]:
+        assert (kept["commit"], kept["gpu"]) == ("abc", "NVIDIA H100")
+    assert not {"commit", "gpu"} & both["models"]["object_yolov8"].keys()
+    gpu_check.Record("h200", gpu, "ghi").add("pose_yolov8", measured())
+    assert not {"commit", "gpu"} & recorded()["models"]["pose_yolov8"].keys()
+    assert recorded()["models"]["object_yolov8"]["gpu"] == "NVIDIA H200"
+    assert recorded()["together"]["commit"] == "abc"
 
 
 @pytest.mark.slow

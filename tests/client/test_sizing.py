@@ -33,20 +33,59 @@ def test_every_network_on_the_gpu_has_a_limit_or_was_measured():
         assert not model.passes_limit, model.name
 
 
+def of(model):
+    """The GPU that a model's figures are of."""
+    figures = json.loads((settings.deployment_root() / "benchmarks/results/gpu_check.json").read_text())
+    return figures["models"][model].get("gpu", figures["gpu"]["name"])
+
+
 def test_scaling_by_data_sheets():
     found = sizing.plan(settings.profile("rtx8000"))
-    assert found.measured_on == "NVIDIA H200"
-    assert found.compute_ratio == pytest.approx(990 / 130)
-    assert found.memory_ratio == pytest.approx(4800 / 672)
+    sheets = {"NVIDIA H200": (990 / 130, 4800 / 672), "NVIDIA H100 80GB HBM3": (990 / 130, 3350 / 672)}
+    assert found.ratios
+    for gpu, ratios in found.ratios.items():
+        assert ratios == pytest.approx(sheets[gpu])
     models = {model.name: model for model in found.models}
-    for name, ratio in (("pose_yolov8", found.compute_ratio), ("text_detection_ppocr", found.memory_ratio)):
-        model = models[name]
+    for name, bound in (("pose_yolov8", "compute"), ("text_detection_ppocr", "memory")):
+        model, ratio = models[name], getattr(found.ratios[of(name)], bound)
         assert model.projected_milliseconds == pytest.approx(model.measured_milliseconds * ratio)
 
 
+def test_figures_of_another_gpu_are_scaled_by_its_data_sheet(monkeypatch):
+    read = sizing._read
+    other = "NVIDIA H100 80GB HBM3"
+
+    def changed(name):
+        found = read(name)
+        if "models" in found:
+            found["gpu"]["name"] = "NVIDIA H200"
+            for model, each in found["models"].items():
+                each["gpu"] = other if model == "pose_yolov8" else "NVIDIA H200"
+                each["speed"] = {"window": {"p50_ms": 10.0}}
+        return found | ({"gpu": other} if "served_requests_seconds" in found else {})
+
+    monkeypatch.setattr(sizing, "_read", changed)
+    found = sizing.plan(settings.profile("h200"))
+    assert set(found.ratios) == {"NVIDIA H200", other}
+    models = {model.name: model for model in found.models}
+    assert models["pose_yolov8"].projected_milliseconds == pytest.approx(10)  # as many operations a second
+    assert models["text_detection_ppocr"].projected_milliseconds == pytest.approx(10)
+    assert found.ratios[other].memory == pytest.approx(3350 / 4800)
+
+
+def test_a_gpu_without_a_data_sheet_is_named(monkeypatch):
+    read = sizing._read
+    monkeypatch.setattr(sizing, "_read", lambda name: read(name) | ({"gpu": "Tesla T4"} if "vlm" in name else {}))
+    with pytest.raises(UsageError, match="does not say what a Tesla T4 can do"):
+        sizing.plan(settings.profile("rtx8000"))
+
+
 def test_where_it_was_measured_nothing_is_scaled():
-    for model in sizing.plan(settings.profile("h200")).models:
-        assert model.projected_milliseconds == model.measured_milliseconds
+    found = sizing.plan(settings.profile("h200"))
+    assert found.ratios["NVIDIA H200"] == (1.0, 1.0)
+    for model in found.models:
+        if model.on_gpu and model.measured_milliseconds and of(model.name) == found.gpu.name:
+            assert model.projected_milliseconds == model.measured_milliseconds
 
 
 def test_what_was_not_measured_is_not_guessed():

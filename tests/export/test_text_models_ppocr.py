@@ -19,9 +19,9 @@ from reelscope_export.verify import Array
 MODELS = ("text_detection_ppocr", "text_orientation_ppocr", "text_recognition_ppocr")
 
 
-def export(model: str, repository: Path) -> Outcome:
+def export(model: str, repository: Path, profile: str = "cpu") -> Outcome:
     cache = weights.Cache(paths.weights_folder(), weights.read_manifest())
-    settings = paths.model_settings(paths.read_profiles(), "cpu", model)
+    settings = paths.model_settings(paths.read_profiles(), profile, model)
     return Exporter(repository, cache, mode="random", policy="commercial").export(settings)
 
 
@@ -121,6 +121,23 @@ def test_characters_are_those_of_the_graph(built: dict[str, Outcome]) -> None:
     assert len(labels) == 18710
     assert (labels[0], labels[-1]) == ("<none>", " ")
     assert {"a", "Z", "7", "ä", "ß", "€", "@", "#"} <= set(labels)
+
+
+def test_short_lines_of_one_shape(runs: dict[str, verify.Run], tmp_path: Path) -> None:
+    """The graph for GPUs: any number of rows, none too, as the graph of any width reads lines padded to 320 px."""
+    outcome = export("text_recognition_ppocr_short", tmp_path, "h200")
+    assert outcome.weights.trained
+    assert all(measure.passed for measure in outcome.measures)
+    run = verify.open_graph(outcome.file)
+    for rows in (0, 1, 6, 7, 32):
+        lines, widths = noise(rows, 48, 320, 3), np.full((rows, 1), 170, np.int32)
+        found = run(lines, widths)
+        assert found["character_ids"].shape == found["character_probabilities"].shape == (rows, 40)
+        if rows:
+            expected = runs["text_recognition_ppocr"](lines, widths)
+            np.testing.assert_array_equal(found["character_ids"], expected["character_ids"])
+            probabilities = (each["character_probabilities"] for each in (found, expected))
+            np.testing.assert_allclose(*probabilities, atol=1e-4)
 
 
 def test_a_graph_that_names_no_characters(built: dict[str, Outcome]) -> None:

@@ -40,7 +40,7 @@ def most_at_once(spans):
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory):
-    """Six networks that share two slots, and one for Qwen2-VL that has its own."""
+    """Six networks that share slots, and one for Qwen2-VL that has its own."""
     repository = tmp_path_factory.mktemp("limited")
     for name in SIX:
         tiny_models.write_holding(repository, name, slot="GPUSLOT", priority=PRIORITY)
@@ -62,22 +62,22 @@ def test_executions_never_exceed_their_slots(limited):
     of_vlm = [each.result()["span_seconds"] for each in beside]
     assert most_at_once(spans) == SLOTS["GPUSLOT"], "as many as may, and never more"
     assert most_at_once(of_vlm) == SLOTS["VLMSLOT"]
-    # It need not wait for the networks, though it was asked last: they take 36 * 0.02 / 2 s at least.
+    # It need not wait for the networks, though it was asked last: they take 36 * 0.02 s over their slots at least.
     assert max(end for _, end in of_vlm) < sorted(end for _, end in spans)[len(spans) * 3 // 4]
 
 
 def test_without_slots_nothing_is_limited(tmp_path):
     """The same configs on a server without the rate limiter: they serve, and all work at once."""
-    three = SIX[: SLOTS["GPUSLOT"] + 1]
-    for name in three:
+    more = SIX[: SLOTS["GPUSLOT"] + 1]
+    for name in more:
         tiny_models.write_holding(tmp_path, name, slot="GPUSLOT", priority=PRIORITY)
     with (
-        EmbeddedServer(a_profile(), models=three, repositories=[tmp_path]) as server,
+        EmbeddedServer(a_profile(), models=more, repositories=[tmp_path]) as server,
         InferenceClient(server.grpc_url) as client,
     ):
-        for each in [ask(client, name, 0) for name in three]:
+        for each in [ask(client, name, 0) for name in more]:
             each.result()  # every process is awake
-        spans = [each.result()["span_seconds"] for each in [ask(client, name, 0.3) for name in three]]
+        spans = [each.result()["span_seconds"] for each in [ask(client, name, 0.3) for name in more]]
     assert most_at_once(spans) > SLOTS["GPUSLOT"]
 
 

@@ -189,10 +189,13 @@ def test_characters_are_joined(reader, upstream, steps):
 class Networks:
     """Networks that find one line in each frame, and read the frame's grey level; they note what they are asked."""
 
-    def __init__(self, frames_per_call: int) -> None:
-        self.frames_per_call = frames_per_call
+    def __init__(self, frames_per_call: int, *also: str) -> None:
+        self.frames_per_call, self.also = frames_per_call, also
         self.asked: list[tuple[str, tuple[int, ...]]] = []
         self.under_way = self.most_under_way = 0
+
+    def serves(self, model):
+        return model in self.also
 
     def submit(self, model, inputs, *outputs, most=0):
         first = next(iter(inputs.values()))
@@ -238,6 +241,17 @@ def test_frames_are_read_some_at_a_time(reader, frames_per_call):
     assert networks.most_under_way <= 2 + 1, "two calls of the detector, and one about the lines of an earlier one"
 
 
+def test_short_lines_are_read_by_the_network_for_them_where_it_is_served(reader):
+    """Lines of the least width; longer ones need the network that takes any."""
+    short, any_width = "text_recognition_ppocr_short", "text_recognition_ppocr"
+    engine = reader.engine.Engine(MODULES.parents[1], {})
+    for also, of_short in (((short,), short), ((), any_width)):
+        networks = Networks(1, *also)
+        for width in (60, 400):
+            engine._recognised([a_cut(reader, 20, width)], networks)
+        assert networks.asked == [(of_short, (1, 48, 320, 3)), (any_width, (1, 48, 960, 3))]
+
+
 def test_no_frames_ask_nothing(reader):
     networks = Networks(1)
     assert read(reader, np.zeros((0, 64, 64, 3), np.uint8), networks) == []
@@ -250,7 +264,9 @@ def test_calls_keep_to_what_the_models_take(reader):
 
     for profile in paths.read_profiles().values():
         models = profile["models"]
-        for name in ("text_orientation_ppocr", "text_recognition_ppocr"):
+        for name in {reader.engine.ORIENTATION, reader.engine.RECOGNITION, reader.engine.RECOGNITION_OF_SHORT} & {
+            *models
+        }:
             assert models[name]["max_batch_size"] >= reader.engine.LINES_PER_CALL
         frames_per_call = int(models["text_reader"]["parameters"]["frames_per_call"])
         assert models["text_detection_ppocr"]["max_batch_size"] >= frames_per_call

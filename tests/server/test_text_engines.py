@@ -142,9 +142,27 @@ def test_the_choice_follows_what_is_loaded(triton, networks):
     from engines import Engines
 
     engines = Engines(PARAMETERS | {"engine": "auto"}, MODULES.parents[1])
-    for easyocr, chosen in ((None, "ppocr"), (True, "easyocr"), (False, "ppocr")):
+    for easyocr, chosen in ((None, "ppocr"), (True, "easyocr"), (None, "ppocr"), (False, "ppocr")):
         triton.trained = served(easyocr, True)
         assert engines.choose(networks).name == chosen
+
+
+def test_whether_an_engine_is_trained_is_asked_once_a_minute(triton, networks, monkeypatch):
+    import engines
+
+    moment = 1000.0
+    monkeypatch.setattr(engines.time, "monotonic", lambda: moment)
+    chooser = engines.Engines(PARAMETERS | {"engine": "auto"}, MODULES.parents[1])
+    for is_trained, seconds, chosen in (
+        (False, 0, "ppocr"),
+        (True, 59, "ppocr"),  # rolled meanwhile
+        (True, 2, "easyocr"),
+        (False, 59, "easyocr"),
+        (False, 2, "ppocr"),
+    ):
+        moment += seconds
+        triton.trained = served(is_trained, True)
+        assert chooser.choose(networks).name == chosen
 
 
 def test_no_engine_names_what_is_missing(triton, networks):

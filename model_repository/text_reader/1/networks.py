@@ -78,6 +78,11 @@ class Networks:
         """Ask a network and wait; as `submit` and `Pending.result`."""
         return self.submit(model, inputs, *outputs, most=most).result()
 
+    @staticmethod
+    def serves(model):
+        """Whether a network is loaded."""
+        return pb_utils.is_model_ready(model)
+
     def is_trained(self, model, probe):
         """Whether a network says that its weights are trained; `probe` are small inputs for it."""
         reported = _tensors(model, self._caller.call(model, probe, [PROVENANCE]).result(), [PROVENANCE])

@@ -43,9 +43,10 @@ def _end_to_end(found: Figures) -> Iterator[Row]:
         f"{found['times_as_fast_without_repeats']['median']:.1f} times if it asked no network twice about the same "
         "frames",
     )
+    first = f" ({cold['server_first_ready']:.0f} s the first time)" if "server_first_ready" in cold else ""
     yield (
         "cold: until the server is ready, and the first clip; the predecessor's",
-        f"{cold['server_ready']:.0f} and {cold['first_analysis']:.0f} s; {cold['predecessor_loaded']:.0f} and "
+        f"{cold['server_ready']:.0f}{first} and {cold['first_analysis']:.0f} s; {cold['predecessor_loaded']:.0f} and "
         f"{cold['predecessor_first']:.0f} s",
     )
     if (memory := found["gpu_memory_mib"]) and (gpu := system["gpu"]):

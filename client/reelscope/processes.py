@@ -19,13 +19,16 @@ def prepare_for_analysis() -> None:
 
     OpenCV works in the thread that calls it. Every source has one of its own, their pictures are small, and OpenCV's
     pool of a thread per core waits busily between them: on 16 cores it took 24 instead of 16 CPU seconds a clip, and no
-    less time.
+    less time. The same holds for the pools of OpenBLAS, of which NumPy and SciPy have one each.
     """
     import cv2
+    import scipy.linalg  # noqa: F401 - what is loaded later has all its threads
+    import threadpoolctl
 
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_ARENA_MAX, 2)
     cv2.setNumThreads(1)
+    threadpoolctl.threadpool_limits(1, "blas")
 
 
 @dataclass(frozen=True, slots=True)

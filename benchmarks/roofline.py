@@ -10,9 +10,9 @@ step.
 
 Ceilings: a matrix product of 4096 or 8192 squared in the precision of the model, and a copy of half a gigabyte. The
 floor of a model is the longer of operations and bytes over these; the floor of a clip is their sum. The gap is what
-`end_to_end` has measured over the floor. The projection for the RTX 8000 (130 TFLOP/s FP16 on its tensor cores, 16.3
-TFLOP/s FP32, 672 GB/s: NVIDIA's data sheet) takes the measured time, and stretches the share of it in which the GPU was
-busy by the ratio of the floors. It is a projection, not a measurement.
+`end_to_end` has measured, on the same machine, over the floor. The projection for the RTX 8000 (130 TFLOP/s FP16 on
+its tensor cores, 16.3 TFLOP/s FP32, 672 GB/s: NVIDIA's data sheet) takes the measured time, and stretches the share of
+it in which the GPU was busy by the ratio of the floors. It is a projection, not a measurement.
 
     python -m benchmarks.roofline                   the cpu profile, about three minutes
     python -m benchmarks.roofline --profile h200    after end_to_end
@@ -34,7 +34,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import DEMO, RESULTS, named, record
+from benchmarks import DEMO, RESULTS, machine, named, record
 from benchmarks.counting import Counted, count_clip
 from reelscope import settings
 from reelscope_export import paths
@@ -93,6 +93,12 @@ def projection(measured: Mapping[str, Any], here: float, there: float) -> dict[s
     }
 
 
+def against(end_to_end: Mapping[str, Any], here: float, there: float) -> dict[str, Any]:
+    """Gap between a measured clip and the floor here and, where a GPU worked, the projection to the floor there."""
+    found: dict[str, Any] = {"gap": end_to_end["system"]["median_wall_seconds"] / here}
+    return found | ({"projection": projection(end_to_end, here, there)} if end_to_end["system"]["gpu"] else {})
+
+
 def table(counted: Mapping[str, Counted], precisions: Mapping[str, str], limits: Mapping[str, float]) -> Table:
     """One row per model."""
     shown = Table("model", "", "GFLOP", "MB", "FLOP per byte", "floor ms", "by", title="what a clip needs at least")
@@ -141,11 +147,13 @@ def main(arguments: list[str] | None = None) -> int:
     measured = RESULTS / f"{named('end_to_end', profile.name)}.json"
     if measured.is_file():
         end_to_end = json.loads(measured.read_text(encoding="utf-8"))
-        figures["gap"] = end_to_end["system"]["median_wall_seconds"] / floor
-        console.print(f"measured end to end: {figures['gap']:.1f} times the floor")
-        if end_to_end["system"]["gpu"]:
-            there = floor_seconds(counted, precisions, RTX_8000)
-            figures["projection"] = projection(end_to_end, floor, there)
+        there, here = (each.removesuffix(", MPS") for each in (end_to_end["machine"], machine()))
+        if there == here:
+            figures |= against(end_to_end, floor, floor_seconds(counted, precisions, RTX_8000))
+            console.print(f"measured end to end: {figures['gap']:.1f} times the floor")
+        else:
+            console.print(f"measured end to end on {there}, not on {here}: no gap, no projection")
+        if "projection" in figures:
             console.print(f"projected for an RTX 8000: {figures['projection']['wall_seconds']:.1f} s")
     if options.clip != DEMO:
         console.print("not the clip that is compared: nothing is written")

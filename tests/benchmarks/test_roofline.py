@@ -92,3 +92,12 @@ def test_the_floor_is_the_longer_of_operations_and_bytes() -> None:
 def test_a_projection_stretches_what_the_gpu_does_and_nothing_else() -> None:
     measured = {"system": {"median_wall_seconds": 2.0, "gpu": {"busy_percent": 25.0}}}
     assert roofline.projection(measured, here=0.1, there=0.5)["wall_seconds"] == pytest.approx(2.0 * (0.75 + 0.25 * 5))
+
+
+def test_gap_and_projection_of_a_measured_clip() -> None:
+    on_gpu = {"system": {"median_wall_seconds": 2.0, "gpu": {"busy_percent": 50.0}}}
+    found = roofline.against(on_gpu, here=0.1, there=0.5)
+    assert found["gap"] == pytest.approx(20)
+    assert found["projection"]["wall_seconds"] == pytest.approx(2.0 * (0.5 + 0.5 * 5))
+    on_cpu = {"system": {"median_wall_seconds": 2.0, "gpu": None}}
+    assert roofline.against(on_cpu, here=0.1, there=0.5) == {"gap": pytest.approx(20)}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+_MPS_SECONDS = 10.0
 DEMO = Path(__file__).parents[1] / "tests" / "demo" / "clip.mp4"
 """Ten seconds of which the truth is known."""
 
@@ -122,9 +123,14 @@ def _mps() -> list[str]:
     """CUDA's Multi-Process Service, if its daemon answers."""
     try:
         asked = subprocess.run(
-            ["nvidia-cuda-mps-control"], input="get_server_list\n", capture_output=True, text=True, check=False
+            ["nvidia-cuda-mps-control"],
+            input="get_server_list\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_MPS_SECONDS,
         )
-    except FileNotFoundError:
+    except (OSError, subprocess.TimeoutExpired):
         return []
     return [] if asked.returncode else ["MPS"]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import RESULTS, targets
+from benchmarks.throughput import NOT_SATURATED
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- written by python -m benchmarks.figures -->", "<!-- end of what benchmarks.figures writes -->"
@@ -43,7 +44,7 @@ def _end_to_end(found: Figures) -> Iterator[Row]:
         f"{found['times_as_fast_without_repeats']['median']:.1f} times if it asked no network twice about the same "
         "frames",
     )
-    first = f" ({cold['server_first_ready']:.0f} s the first time)" if "server_first_ready" in cold else ""
+    first = f" (with warm caches; {cold['server_first_ready']:.0f} s before)" if "server_first_ready" in cold else ""
     yield (
         "cold: until the server is ready, and the first clip; the predecessor's",
         f"{cold['server_ready']:.0f}{first} and {cold['first_analysis']:.0f} s; {cold['predecessor_loaded']:.0f} and "
@@ -65,7 +66,10 @@ def _throughput(found: Figures) -> Iterator[Row]:
         for each in found["levels"]
     )
     yield f"clips at once ({found['clip']['size']}, {found['clip']['seconds']:.0f} s)", levels
-    yield "more clips at once bring no more", f"from {found['saturated_at']} on: {found['limited_by']}"
+    if found["limited_by"] == NOT_SATURATED:
+        yield "more clips at once bring no more", f"not seen up to {found['saturated_at']}"
+    else:
+        yield "more clips at once bring no more", f"from {found['saturated_at']} on: {found['limited_by']}"
 
 
 def _served_vs_raw(found: Figures) -> Iterator[Row]:
@@ -233,8 +237,9 @@ def lines(folder: Path = RESULTS) -> Iterator[str]:
         file = folder / f"{name}.json"
         if file.is_file():
             found = json.loads(file.read_text(encoding="utf-8"))
-            # What was kept from an earlier run says of which commit it is.
-            commit = (found.get("together") or {}).get("commit", found["commit"])
+            # What was kept from an earlier run says of which commit and GPU it is.
+            found |= {name: kept for name, kept in (found.get("together") or {}).items() if name in ("commit", "gpu")}
+            commit = found["commit"]
             for what, figure in say(found):
                 yield f"| {what} | {figure} | {_machine(found)}, {commit} |"
     yield from ("", "What was to be reached:", "", "| figure | wanted | measured | |", "|---|---|---|---|")

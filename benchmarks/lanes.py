@@ -6,11 +6,11 @@ The clip of `end_to_end` is analysed twice to warm up, then `--repeats` times; t
 - threads of the client by name: CPU seconds. FFmpeg names its own; `python` are those of OpenCV, BLAS and gRPC;
 - models, by Triton's statistics: rows, executions, and the time that they computed and that requests waited.
 
-What could be set otherwise can be tried: --opencv-threads, --blas-threads (threadpoolctl, if it is installed) and
+What could be set otherwise can be tried: --opencv-threads, --blas-threads and
 --switch-milliseconds, the time after which one Python thread has to let another run.
 
     python -m benchmarks.lanes
-    python -m benchmarks.lanes --profile h200 --blas-threads 1 --switch-milliseconds 0.5
+    python -m benchmarks.lanes --profile h200 --blas-threads 16 --switch-milliseconds 0.5
 
 Prints, and writes nothing: for people who look for what to make faster.
 """
@@ -32,6 +32,7 @@ from typing import Self
 import cv2
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from benchmarks import footage
 from benchmarks.end_to_end import HEIGHT, SECONDS, WIDTH
@@ -173,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clip", type=Path, help="default: the clip of end_to_end")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--opencv-threads", type=int, help="default: 1, as the command line sets it")
-    parser.add_argument("--blas-threads", type=int, help="default: one per core")
+    parser.add_argument("--blas-threads", type=int, help="default: 1, as the command line sets it")
     parser.add_argument("--switch-milliseconds", type=float, default=1000 * sys.getswitchinterval())
     options = parser.parse_args(arguments)
     profile, console = settings.profile(options.profile), Console()
@@ -183,8 +184,6 @@ def main(arguments: list[str] | None = None) -> int:
     sys.setswitchinterval(options.switch_milliseconds / 1000)
     with ExitStack() as stack:
         if options.blas_threads:
-            from threadpoolctl import threadpool_limits
-
             stack.enter_context(threadpool_limits(options.blas_threads, user_api="blas"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         clip = options.clip or footage.write_clip(

@@ -46,6 +46,8 @@ FULL = 0.85
 DEADLINE_SECONDS = 3600.0
 QUEUED = re.compile(r'^nv_inference_queue_duration_us\{[^}]*model="([^"]+)"[^}]*\} (\S+)$', re.MULTILINE)
 
+NOT_SATURATED = "not yet saturated"
+
 _State = tuple[settings.Profile, InferenceClient]
 _worker: list[_State] = []
 
@@ -126,7 +128,7 @@ def saturation(found: Sequence[dict[str, Any]]) -> tuple[int, str]:
         if each["clips_per_second"] < GAIN * best["clips_per_second"]:
             return best["at_once"], _fullest(each)
         best = each
-    return best["at_once"], "not yet saturated"
+    return best["at_once"], NOT_SATURATED
 
 
 def _fullest(each: dict[str, Any]) -> str:

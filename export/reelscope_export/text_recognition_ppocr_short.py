@@ -16,10 +16,9 @@ from pathlib import Path
 
 import onnx
 
-from reelscope_export import chunks, ppocr
+from reelscope_export import chunks, paths, ppocr, text_recognition_ppocr
 from reelscope_export.contract import Contract
 from reelscope_export.contract import Tensor as Spec
-from reelscope_export.text_recognition_ppocr import AFTER, compare
 from reelscope_export.verify import Measure, Run
 
 WIDTH_PX = 320
@@ -46,7 +45,7 @@ CONTRACT = Contract(
 
 def build(weights: Path, precision: str) -> onnx.ModelProto:
     """Build the ONNX graph, without provenance."""
-    joined = ppocr.build(weights, ppocr.lines_to_pixels(str(WIDTH_PX)), AFTER)
+    joined = ppocr.build(weights, ppocr.lines_to_pixels(str(WIDTH_PX)), text_recognition_ppocr.AFTER)
     for output in joined.graph.output:
         output.type.tensor_type.shape.dim[1].dim_value = _STEPS
     return chunks.in_chunks(joined, ppocr.BATCH_COUNT, filled=True)
@@ -58,7 +57,15 @@ def labels(weights: Path) -> tuple[str, ...]:
 
 
 def verify(run: Run, weights: Path, *, variant: str, precision: str, trained: bool) -> tuple[Measure, ...]:
-    """Compare characters and probabilities with those of rapidocr's recogniser, and a batch with its lines alone."""
+    """Compare characters and probabilities with those of rapidocr's recogniser, and a batch with its lines alone; the
+    alphabet with the committed one, by which the text reader reads both networks."""
     ratio = WIDTH_PX / ppocr.LINE_HEIGHT_PX
     short = [line for line in ppocr.drawn_lines() if line.shape[1] / line.shape[0] <= ratio]
-    return compare(run, weights, 3 * short, ratio)  # more of them than one chunk
+    committed = (
+        paths.deployment_root() / "model_repository" / text_recognition_ppocr.CONTRACT.name / "labels.txt"
+    ).read_text()
+    differing = set(text_recognition_ppocr.labels(weights)) ^ set(committed.splitlines())
+    return (
+        *text_recognition_ppocr.compare(run, weights, 3 * short, ratio),  # more of them than one chunk
+        Measure("characters not of both alphabets", len(differing), 0),
+    )

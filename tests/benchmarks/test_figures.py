@@ -112,3 +112,12 @@ def test_the_worst_of_served_against_bare_is_named() -> None:
     worst = verdict(found)
     assert (worst["least_ratio_model"], worst["least_ratio_of_small"]) == ("smaller", 0.8)
     assert (worst["most_overhead_model"], worst["most_overhead_ms_per_mb"]) == ("frames", 0.4)
+
+
+def test_what_an_earlier_check_found_says_of_which_gpu(tmp_path: Path) -> None:
+    found = json.loads((figures.RESULTS / "gpu_check.json").read_text(encoding="utf-8"))
+    found |= {"commit": "new", "gpu": found["gpu"] | {"name": "another"}}
+    found["together"] |= {"commit": "old", "gpu": "the first"}
+    (tmp_path / "gpu_check.json").write_text(json.dumps(found), encoding="utf-8")
+    rows = [line for line in figures.lines(tmp_path) if "in one server" in line]
+    assert [row.endswith("| the first, old |") for row in rows] == [True]

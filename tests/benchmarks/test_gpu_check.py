@@ -221,3 +221,16 @@ def test_every_step_runs_on_the_cpu(
         assert ensemble.name in shown
     assert "nothing is written" in shown
     assert (results.read_bytes() if results.exists() else None) == before
+
+
+@pytest.mark.parametrize(("code", "found"), [(0, ["MPS"]), (1, []), (None, [])])
+def test_a_machine_whose_processes_share_the_gpu_says_so(
+    code: int | None, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's control program answers, finds no service, or is not installed."""
+    if code is not None:
+        program = tmp_path / "nvidia-cuda-mps-control"
+        program.write_text(f"#!/bin/sh\nexit {code}\n", encoding="utf-8")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert benchmarks._mps() == found

@@ -10,8 +10,8 @@ ENGINES = (easyocr_engine.Engine, ppocr_engine.Engine)
 """In the order in which `auto` prefers them."""
 AUTO = "auto"
 TRUSTED_SECONDS = 60.0
-"""How long an answer to whether an engine is trained counts. It waits for the GPU as any other question does, and other
-weights come by a roll alone."""
+"""How long an answer to whether an engine is trained counts: it waits for the GPU as any other question does. Other
+weights, by a roll or a load, are noticed after that."""
 
 
 class NoEngine(Exception):

@@ -1,8 +1,8 @@
 """Lines of text in frames: asks the networks of an OCR engine, and does what lies between them.
 
 Parameters of the config:
-    engine           auto (EasyOCR's networks where they are served and trained, else PP-OCR's), easyocr or ppocr; an
-                     engine whose networks are not served is replaced by the other
+    engine           auto (EasyOCR's networks where they are served and trained, which each instance asks once a minute,
+                     else PP-OCR's), easyocr or ppocr; an engine whose networks are not served is replaced by the other
     frames_per_call  frames that one call of a detector holds
     fill_calls       true: calls are filled up to one number of rows, for GPUs: every new number makes cuDNN plan each
                      convolution anew; false: no row is computed for nothing, as recognition never does

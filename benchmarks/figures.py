@@ -66,10 +66,9 @@ def _throughput(found: Figures) -> Iterator[Row]:
         for each in found["levels"]
     )
     yield f"clips at once ({found['clip']['size']}, {found['clip']['seconds']:.0f} s)", levels
-    if found["limited_by"] == NOT_SATURATED:
-        yield "more clips at once bring no more", f"not seen up to {found['saturated_at']}"
-    else:
-        yield "more clips at once bring no more", f"from {found['saturated_at']} on: {found['limited_by']}"
+    at_once, reason = found["saturated_at"], found["limited_by"]
+    limit = f"not seen up to {at_once}" if reason == NOT_SATURATED else f"from {at_once} on: {reason}"
+    yield "more clips at once bring no more", limit
 
 
 def _served_vs_raw(found: Figures) -> Iterator[Row]:

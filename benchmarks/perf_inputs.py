@@ -126,18 +126,18 @@ class DemoInputs:
         return cv2.resize(line, (min(scaled, width or scaled), height))
 
     def _text_orientation_ppocr(self) -> Inputs:
-        line = self._line(48, 192)
-        padded = np.pad(line, ((0, 0), (0, 192 - line.shape[1]), (0, 0)))
-        return {"lines": padded[None], "widths": np.array([[line.shape[1]]], np.int32)}
+        return self._padded_line(192, 192)
 
     def _text_recognition_ppocr(self) -> Inputs:
-        line = self._line(48, None)
-        padded = np.pad(line, ((0, 0), (0, max(0, 320 - line.shape[1])), (0, 0)))
-        return {"lines": padded[None], "widths": np.array([[line.shape[1]]], np.int32)}
+        return self._padded_line(None, 320)
 
     def _text_recognition_ppocr_short(self) -> Inputs:
-        line = self._line(48, 320)
-        padded = np.pad(line, ((0, 0), (0, 320 - line.shape[1]), (0, 0)))
+        return self._padded_line(320, 320)
+
+    def _padded_line(self, most_px: int | None, least_px: int) -> Inputs:
+        """A line of PP-OCR's height, no wider than the one and padded on the right to the other."""
+        line = self._line(48, most_px)
+        padded = np.pad(line, ((0, 0), (0, max(0, least_px - line.shape[1])), (0, 0)))
         return {"lines": padded[None], "widths": np.array([[line.shape[1]]], np.int32)}
 
     def _text_recognition_crnn(self) -> Inputs:

@@ -153,8 +153,7 @@ def _copy_served_code(serving: Path, candidate: Path) -> None:
 
 
 def _require_labels(model: str, labels: tuple[str, ...]) -> None:
-    """Hold the checkpoint's classes to the committed labels.txt, which every client reads."""
-    file = paths.deployment_root() / "model_repository" / model / "labels.txt"
-    committed = tuple(file.read_text().splitlines()) if file.is_file() else ()
-    if committed != labels:
+    """Hold the checkpoint's classes to the committed ones."""
+    if paths.committed_labels(model) != labels:
+        file = paths.deployment_root() / "model_repository" / model / "labels.txt"
         raise VerificationFailed(f"{model}: the weights' {len(labels)} classes are not those of {file}")

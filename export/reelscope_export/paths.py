@@ -43,6 +43,12 @@ def deployment_root() -> Path:
     raise UsageError(f"no {_PROFILES} below {_CHECKOUT} or {wheel_copy}: install the wheel, or run from a checkout")
 
 
+def committed_labels(model: str) -> tuple[str, ...]:
+    """The classes of a model by index, from its committed `labels.txt`, which every client reads; empty without one."""
+    file = deployment_root() / "model_repository" / model / "labels.txt"
+    return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
+
+
 def repository_folder() -> Path:
     """Model repository to build into; not created here."""
     if chosen := os.environ.get("REELSCOPE_REPOSITORY"):

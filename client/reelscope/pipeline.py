@@ -118,7 +118,9 @@ def analyze(
         )
         present = {signal for signal in signals if header.has_audio or not issubclass(signal, SoundSignal)}
         changed = threading.Event()
-        workers = {signal: Worker(_source(signal, client, deadline), changed.set) for signal in present}
+        workers = {
+            signal: Worker(_source(signal, client, deadline), changed.set, profile.waiting_parts) for signal in present
+        }
         for signal, worker in workers.items():
             for feeder in _feeders(signal, workers):
                 workers[feeder].feed(worker, deadline)

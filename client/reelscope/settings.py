@@ -138,6 +138,8 @@ class Profile:
     """Whether sounds are looked for in short windows as well: ten times the work of the long ones, for their times."""
     read_windows: int = 3
     """Windows of frames that may be read while the decoder fills the next: see `room`."""
+    waiting_parts: int = 0
+    """Pieces of the clip that come before sources begin that nobody waits for: see `worker`."""
 
 
 def _profiles() -> dict[str, Any]:
@@ -204,6 +206,7 @@ def profile(name: str, *, biometrics: bool | None = None) -> Profile:
         biometrics=judges,
         short_sound_windows=chosen["short_sound_windows"],
         read_windows=chosen["read_windows"],
+        waiting_parts=chosen["waiting_parts"],
         gpu=GpuFacts(**chosen["gpu"]) if "gpu" in chosen else None,
         slots=chosen.get("slots", {}),
         needs_gpu="KIND_GPU" in {table.get("instance_kind", chosen["instance_kind"]) for table in models.values()},

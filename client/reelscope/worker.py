@@ -22,7 +22,7 @@ from reelscope.sources.base import Source
 from reelscope.types import ClipHeader, Deadline, TrackedWindow, Window
 
 QUEUE_PARTS = 4
-"""Pieces that wait for one source at most."""
+"""Pieces that wait for one source at most, unless a profile lets those that can wait have more."""
 GRACE_SECONDS = 5.0
 """Patience with each source after the job's deadline."""
 ABANDON_SECONDS = 3.0
@@ -38,12 +38,16 @@ _SHARED = (Window, TrackedWindow)
 class Worker:
     """Runs one source for one clip. `signal` or `error` is there when it has ended, and never both."""
 
-    def __init__(self, source: Source[Any], on_ended: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, source: Source[Any], on_ended: Callable[[], None] = lambda: None, waiting_parts: int = 0
+    ) -> None:
         """Prepare; `start` begins.
 
         Args:
             source: what to run.
             on_ended: called, in the source's thread, when it has ended.
+            waiting_parts: pieces that a source which can wait lets come before it begins, so that the CPU is free for
+                those that others wait for; it begins earlier when nothing comes any more. 0: with the first.
         """
         self.signal: Signal | None = None
         self.error: ReelscopeError | None = None
@@ -59,7 +63,11 @@ class Worker:
         self._due = float("inf")
         self._on_ended = on_ended
         self._done = 0
-        self._queue: queue.Queue[tuple[float, object]] = queue.Queue(QUEUE_PARTS)
+        held_parts = waiting_parts if source.can_wait else 0
+        self._queue: queue.Queue[tuple[float, object]] = queue.Queue(max(QUEUE_PARTS, held_parts))
+        self._may_work = threading.Event()
+        if not held_parts:
+            self._may_work.set()
         # What the source asks the server belongs to the request, and the trace, of whoever made the worker.
         run = partial(contextvars.copy_context().run, self._run)
         self._thread = threading.Thread(target=run, name=type(source).__name__, daemon=True)
@@ -117,6 +125,7 @@ class Worker:
             self._settle(None, failure)
         self._due = time.monotonic() + _patience_seconds(deadline)
         self._duration_seconds = duration_seconds
+        self._may_work.set()
         with contextlib.suppress(queue.Full):  # then it looks again anyway
             self._queue.put_nowait((time.monotonic(), None))
 
@@ -138,6 +147,7 @@ class Worker:
         """
         given_up = self.error is not None
         self._settle(None, SourceFailed("the job was abandoned"))
+        self._may_work.set()
         while self._thread.is_alive():
             try:
                 self._queue.put((time.monotonic(), None), timeout=0.05)
@@ -153,6 +163,8 @@ class Worker:
         while (wait := self._wait_seconds(until, deadline)) is not None:
             with contextlib.suppress(queue.Full):
                 self._queue.put((time.monotonic(), item), timeout=min(wait, TICK_SECONDS))
+                if self._queue.full():
+                    self._may_work.set()
                 return True
             on_wait()
         return False
@@ -179,6 +191,7 @@ class Worker:
         began, cpu_began = time.monotonic(), time.thread_time()
         try:
             self._guarded(lambda: self._source.start(self._header))
+            self._may_work.wait()
             while True:
                 queued, item = self._queue.get()
                 if item is not None:

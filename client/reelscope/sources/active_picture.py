@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +22,9 @@ class ActivePicture:
 
         Small, because averaging keeps noise and ringing from lighting a bar.
         """
-        levels = thumbnail.reshape(*thumbnail.shape[:2], -1)
-        rows, columns = levels.max(axis=(1, 2)), levels.max(axis=(0, 2))
+        height, width = thumbnail.shape[:2]
+        rows = np.asarray(cv2.reduce(thumbnail.reshape(height, -1), 1, cv2.REDUCE_MAX), np.uint8).ravel()
+        columns = thumbnail.reshape(height, width, -1).max(axis=0).max(axis=1)
         if self._brightest is not None:
             rows, columns = np.maximum(self._brightest[0], rows), np.maximum(self._brightest[1], columns)
         self._brightest = rows, columns

@@ -23,6 +23,8 @@ class Source(ABC, Generic[Part]):
     """Signals whose sources emit what this one consumes; without them it has nothing to read."""
     context: ClassVar[tuple[type[Signal], ...]] = ()
     """The same, but it can do without; they are there when an analyzer reads them."""
+    can_wait: ClassVar[bool] = False
+    """Whether only analyzers read its signal, so that its work may come after what others wait for."""
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     """Settings that shape the signal."""
 

@@ -38,6 +38,7 @@ class ColorSource(Source[FrameChunk]):
     """Frames of the small track in, `FrameColors` out."""
 
     consumes: ClassVar[type] = FrameChunk
+    can_wait = True
     parameters = PARAMETERS
 
     def start(self, header: ClipHeader) -> None:

@@ -78,6 +78,7 @@ class CompositionSource(Source[FrameChunk]):
     """Frames of the small track in, `FrameComposition` out. Keeps one frame."""
 
     consumes: ClassVar[type] = FrameChunk
+    can_wait = True
     parameters = PARAMETERS
 
     def start(self, header: ClipHeader) -> None:

@@ -78,6 +78,7 @@ class EffectSource(Source[FrameChunk]):
     """Every frame in, `FrameEffects` out. Keeps one frame."""
 
     consumes: ClassVar[type] = FrameChunk
+    can_wait = True
     parameters = PARAMETERS
 
     def start(self, header: ClipHeader) -> None:

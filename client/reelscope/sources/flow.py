@@ -86,6 +86,7 @@ class FlowSource(Source[FrameChunk]):
     """Every frame in, `PointFlow` out. Keeps a chunk of lumas, and 8 bytes per point."""
 
     consumes: ClassVar[type] = FrameChunk
+    can_wait = True
     parameters = PARAMETERS
 
     def __init__(self) -> None:

@@ -6,7 +6,6 @@ All thresholds are for frames of long side 320 px; the figures behind them are i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +58,8 @@ class Frames:
     """Per frame: what is needed to judge a boundary after the fact."""
 
     times: NDArray[np.float64]
-    histograms: NDArray[Any]
+    histograms: NDArray[np.uint16]
+    """[frames, bins] pixels of a small frame: their number fits into 16 bits."""
     luma_mean: NDArray[np.float64]
     luma_deviation: NDArray[np.float64]
     change: NDArray[np.float64]
@@ -67,7 +67,8 @@ class Frames:
 
     def correlation(self, a: int, b: int) -> float:
         """Correlation of two frames' HSV histograms, -1 to 1."""
-        return float(cv2.compareHist(self.histograms[a], self.histograms[b], cv2.HISTCMP_CORREL))
+        first, second = (self.histograms[frame].astype(np.float32) for frame in (a, b))
+        return float(cv2.compareHist(first, second, cv2.HISTCMP_CORREL))
 
 
 @dataclass(frozen=True, slots=True)

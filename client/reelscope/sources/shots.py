@@ -41,7 +41,7 @@ _HISTOGRAM_BINS = (16, 4, 8)
 
 
 class ShotSource(Source[FrameChunk]):
-    """Every frame in, `Shots` out. Keeps about 2 KB per frame."""
+    """Every frame in, `Shots` out. Keeps about 1 KB per frame."""
 
     consumes: ClassVar[type] = FrameChunk
     parameters = PARAMETERS
@@ -112,7 +112,7 @@ class ShotSource(Source[FrameChunk]):
         )
         change = 0.0 if self._previous is None else float(cv2.absdiff(luma, self._previous).mean())
         self._previous = luma
-        self._histograms.append(histogram.ravel())
+        self._histograms.append(histogram.ravel().astype(np.uint16))
         self._luma.append((float(luma.mean()), float(luma.std()), change))
 
 

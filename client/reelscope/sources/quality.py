@@ -107,8 +107,8 @@ def noise_sigma(luma: NDArray[np.uint8]) -> float:
     if min(height, width) < 1:
         return float("nan")
     # The second derivative in both directions is Immerkaer's mask; the outermost pixels have no neighbours.
-    response = cv2.Sobel(luma, cv2.CV_32F, 2, 2, ksize=3)[1 : 1 + height * NOISE_TILE_PX, 1 : 1 + width * NOISE_TILE_PX]
-    tiles = cv2.resize(np.abs(response), (width, height), interpolation=cv2.INTER_AREA)
+    response = cv2.Sobel(luma, cv2.CV_16S, 2, 2, ksize=3)[1 : 1 + height * NOISE_TILE_PX, 1 : 1 + width * NOISE_TILE_PX]
+    tiles = cv2.resize(np.abs(response).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     return float(np.median(tiles) * np.sqrt(np.pi / 2) / 6)
 
 

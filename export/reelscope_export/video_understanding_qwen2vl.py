@@ -63,7 +63,7 @@ STAND_IN = "two-layers"
 """Variant that is small enough to be compared with upstream answer by answer wherever it is built."""
 FILE_KEY = "file:"
 """Begins the metadata keys of files, as 1/checkpoint.py reads them."""
-LIMITS = {"max_frames": 16, "max_prompt_tokens": 5120, "max_rows": 8}
+LIMITS = {"max_frames": 16, "max_prompt_tokens": 5120, "max_rows": 16}
 _BESIDE = ("*.json", "*.jinja", "merges.txt")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 

@@ -117,9 +117,30 @@ def test_a_static_cache_says_the_same(static, answerer, questions):
 
 def test_a_static_cache_of_another_length_says_the_same(served, static, answerer):
     long = [question(served, context="word " * 600)]
-    short, longer = static._decoding._steps
+    *_, short, longer = static._decoding._steps
     assert short.slots < answerer.answer(long)[0].prompt_tokens < longer.slots
     assert texts(static.answer(long)) == texts(answerer.answer(long))
+
+
+def test_any_number_of_rows_says_the_same(served, static, answerer):
+    """By the narrowest step that holds them; prompts beyond a few are read apart."""
+    most = exported.LIMITS["max_rows"]
+    assert most > served.decoding.PROMPT_ROWS
+    asked = [question(served, SIZES[k % len(SIZES)], context="word " * k, seed=k) for k in range(most)]
+    expected = texts(answerer.answer(asked))
+    assert len(set(expected)) > 1
+    for count in (1, 2, 3, served.decoding.PROMPT_ROWS + 1, most):
+        assert texts(static.answer(asked[:count])) == expected[:count]
+
+
+def test_more_long_questions_than_the_cache_holds_are_answered_in_turn(served, static, answerer, monkeypatch):
+    asked = [question(served, context="word " * 600 + str(k), seed=k) for k in range(6)]
+    decoding, runs = static._decoding, []
+    assert decoding.rows_at_most(served.decoding.SHORT_SLOTS + 1) < len(asked)
+    run = decoding.run
+    monkeypatch.setattr(decoding, "run", lambda batch, *rest: runs.append(len(batch["input_ids"])) or run(batch, *rest))
+    assert texts(static.answer(asked)) == texts(answerer.answer(asked))
+    assert runs == [3, 3]
 
 
 def test_what_a_failed_batch_left_in_the_static_cache_reaches_no_other(static, answerer, questions):
@@ -147,8 +168,8 @@ def test_layers_share_one_compiled_step(served, built):
         return graph.forward
 
     with torch.inference_mode():
-        joined, memory = served.step.join(network), served.step.Memory(network, 2, 64)
-        step = served.step.Step(network, joined, memory, 64)
+        joined, memory = served.step.join(network), served.step.Memory(network, 128)
+        step = served.step.Step(network, joined, memory, 2, 64)
         tokens = torch.tensor([5, 7])
         expected = step(tokens)
         step._memory.clear()

@@ -86,8 +86,9 @@ class Answerer:
             message = str(error)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        if len(questions) == 1:
-            return [OutOfMemory(message)]
+        return [OutOfMemory(message)] if len(questions) == 1 else self._halved(questions)
+
+    def _halved(self, questions):
         half = len(questions) // 2
         return self._together(questions[:half]) + self._together(questions[half:])
 
@@ -100,6 +101,9 @@ class Answerer:
             return self._without(too_long, questions, lengths)
         prepared = time.perf_counter()
         budgets = [TASKS[each.task].new_tokens for each in questions]
+        if len(questions) > self._decoding.rows_at_most(batch["input_ids"].shape[1] + max(budgets)):
+            del batch
+            return self._halved(questions)
         constraint = self._grammars.constraint([each.task for each in questions])
         rows = Rows(questions, constraint, self._tokenizer.eos_token_id, budgets)
         self._decoding.run(batch, rows, max(budgets))

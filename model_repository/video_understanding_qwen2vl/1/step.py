@@ -22,25 +22,25 @@ WARM_UP_STEPS = 3
 
 
 class Memory:
-    """Keys and values of every layer; steps of different lengths share it, one at a time."""
+    """Keys and values of every layer; steps of different shapes share it, one at a time."""
 
-    def __init__(self, network, rows, slots):
-        """Allocate for so many rows of at most so many tokens."""
+    def __init__(self, network, tokens):
+        """Allocate for so many tokens of all rows together."""
         config = network.config.get_text_config()
-        self.rows, self.slots = rows, slots
+        self.tokens = tokens
         self._heads = config.num_key_value_heads
         self._width = config.hidden_size // config.num_attention_heads
-        size = (config.num_hidden_layers, 2, rows * self._heads * slots * self._width)
+        size = (config.num_hidden_layers, 2, tokens * self._heads * self._width)
         self._flat = torch.zeros(size, dtype=network.dtype, device=network.device)
 
     def clear(self):
         """Forget everything: what attention does not look at is multiplied by zero, and must be a number for that."""
         self._flat.zero_()
 
-    def layers(self, slots):
+    def layers(self, rows, slots):
         """Keys and values of each layer, [rows * heads, slots, width] each, for rows of so many tokens."""
-        shape = (self.rows * self._heads, slots, self._width)
-        count = self.rows * self._heads * slots * self._width
+        shape = (rows * self._heads, slots, self._width)
+        count = rows * self._heads * slots * self._width
         return [tuple(each[:count].view(shape) for each in pair) for pair in self._flat]
 
 
@@ -78,19 +78,20 @@ def join(network):
 class Step:
     """The network's answer to one more token in every row."""
 
-    def __init__(self, network, joined, memory, slots):
+    def __init__(self, network, joined, memory, rows, slots):
         """Prepare for rows of at most `slots` tokens; on a GPU compiles and captures, for which it takes seconds.
 
         Args:
             network: transformers' `Qwen2VLForConditionalGeneration`.
             joined: what `join` made of it.
             memory: `Memory` for at least as many tokens.
+            rows: at most.
             slots: tokens of a row at most.
         """
-        device, rows = network.device, memory.rows
-        self.slots = slots
+        device = network.device
+        self.rows, self.slots = rows, slots
         self._network, self._joined = network, joined
-        self._memory, self._keys_values = memory, memory.layers(slots)
+        self._memory, self._keys_values = memory, memory.layers(rows, slots)
         self._tokens, self._positions, self._first = (
             torch.zeros(rows, 1, dtype=torch.long, device=device) for _ in range(3)
         )
@@ -100,25 +101,29 @@ class Step:
         if device.type == "cuda":
             self._capture()
 
-    def begin(self, cache, lengths, positions):
+    def begin(self, length):
+        """Forget earlier rows, and expect some whose prompts are padded on the left to `length` tokens."""
+        self._memory.clear()
+        self._slot.fill_(length)
+        self._first.fill_(length)  # rows that nobody reads look at nothing but themselves
+        self._positions.zero_()
+
+    def take(self, first, cache, lengths, positions):
         """Take over what the network has read.
 
         Args:
-            cache: transformers' `DynamicCache` of rows padded on the left to one length.
+            first: number of the first of these rows.
+            cache: transformers' `DynamicCache` of rows padded on the left.
             lengths: int64 [n] tokens of each row, without the padding.
             positions: int64 [n] position of each row's next token.
         """
-        count = len(lengths)
-        self._memory.clear()
+        taken = slice(first, first + len(lengths))
         for kept, layer in zip(self._keys_values, cache.layers, strict=True):
             for tensor, read in zip(kept, (layer.keys, layer.values), strict=True):
                 heads, length = read.shape[1:3]
-                tensor[: count * heads, :length] = read.flatten(0, 1)
-        self._slot.fill_(length)
-        self._first.fill_(length)  # rows that nobody reads look at nothing but themselves
-        self._first[:count, 0] = length - lengths
-        self._positions.zero_()
-        self._positions[:count, 0] = positions
+                tensor[taken.start * heads : taken.stop * heads, :length] = read.flatten(0, 1)
+        self._first[taken, 0] = length - lengths
+        self._positions[taken, 0] = positions
 
     def __call__(self, tokens):
         """Scores [rows, vocabulary] after one more token [n] of the first rows; they hold until the next call.

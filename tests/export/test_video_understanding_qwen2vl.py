@@ -169,15 +169,14 @@ def test_layers_share_one_compiled_step(served, built):
 
     with torch.inference_mode():
         joined, memory = served.step.join(network), served.step.Memory(network, 128)
-        step = served.step.Step(network, joined, memory, 2, 64)
-        tokens = torch.tensor([5, 7])
-        expected = step(tokens)
-        step._memory.clear()
-        step._slot.zero_()
-        step._positions.zero_()
-        step._layer = torch.compile(served.step.layer_step, dynamic=False, backend=backend, fullgraph=True)
-        torch.testing.assert_close(step(tokens), expected)
-    assert len(graphs) == 1
+        for number, (rows, slots) in enumerate([(2, 32), (8, 16), (16, 8), (2, 64)]):
+            step = served.step.Step(network, joined, memory, rows, slots)
+            tokens = torch.tensor([5, 7])
+            expected = step(tokens)
+            step.begin(0)
+            step._layer = torch.compile(served.step.layer_step, dynamic=False, backend=backend, fullgraph=True)
+            torch.testing.assert_close(step(tokens), expected)
+            assert len(graphs) == number + 1
 
 
 def test_joined_projections_take_no_memory_of_their_own(served, built):

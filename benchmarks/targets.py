@@ -118,8 +118,8 @@ TARGETS = (
         at_least=True,
         further=2,
         missed="clips wait for the four slots of the GPU, most of all their text readers for PP-OCR's one detector; "
-        "beyond that 21 CPU seconds a clip allow 0.76 on 16 cores, and Qwen2-VL, 1.1 s a clip, 0.9; next: less copying "
-        "in a slot, fewer CPU seconds, windows of two clips in one batch of Qwen2-VL",
+        "beyond that 21 CPU seconds a clip allow 0.76 on 16 cores, and Qwen2-VL, 1.1 s a clip, 0.9; since then it "
+        "takes 16 rows, two clips' windows, not measured yet; next: less copying in a slot, fewer CPU seconds",
     ),
     Target(
         "served over raw, inputs under 1 MB, GPU",

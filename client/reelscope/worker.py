@@ -64,7 +64,7 @@ class Worker:
         self._on_ended = on_ended
         self._done = 0
         held_parts = waiting_parts if source.can_wait else 0
-        self._queue: queue.Queue[tuple[float, object]] = queue.Queue(max(QUEUE_PARTS, held_parts))
+        self._queue: queue.Queue[tuple[float, object]] = queue.Queue(held_parts or QUEUE_PARTS)
         self._may_work = threading.Event()
         if not held_parts:
             self._may_work.set()
@@ -192,10 +192,11 @@ class Worker:
         try:
             self._guarded(lambda: self._source.start(self._header))
             self._may_work.wait()
+            works_since = time.monotonic()
             while True:
                 queued, item = self._queue.get()
                 if item is not None:
-                    self.queue_seconds = max(self.queue_seconds, time.monotonic() - queued)
+                    self.queue_seconds = max(self.queue_seconds, time.monotonic() - max(queued, works_since))
                     self._guarded(partial(self._source.push, item))
                     self._done += 1
                     if self.error is not None:

@@ -52,7 +52,7 @@ def _section(ensemble: Ensemble, contracts: Mapping[str, Contract], docstrings: 
     example = Path("examples") / f"{ensemble.name}.py"
     client = f"Client: [`{example}`](../{example})." if (paths.deployment_root() / example).is_file() else ""
     batching = (
-        f"Requests are batched by Triton, up to {ensemble.max_batch_size} rows, which is also the most of one request."
+        f"A request has up to {ensemble.max_batch_size} rows; Triton batches requests."
         if ensemble.max_batch_size
         else "Requests are answered one by one; shapes are whole."
     )

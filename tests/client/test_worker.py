@@ -16,7 +16,7 @@ from reelscope.worker import QUEUE_PARTS, Worker
 HEADER = ClipHeader(width=2, height=2, frame_rate=30, base_frame_rate=10, hdr=None)
 SECONDS = 20
 UNTOUCHED_SECONDS = 0.2
-WAITING_PARTS = 6
+WAITING_PARTS = 3
 
 
 class Patient(Source[int]):
@@ -42,8 +42,8 @@ class Urgent(Patient):
     can_wait = False
 
 
-def started(source, waiting_parts):
-    worker = Worker(source, waiting_parts=waiting_parts)
+def started(source, waiting_parts, on_ended=lambda: None):
+    worker = Worker(source, on_ended, waiting_parts)
     worker.start(HEADER)
     return worker
 
@@ -84,12 +84,33 @@ def test_it_begins_when_nothing_comes_any_more():
 
 
 def test_it_ends_when_the_job_is_abandoned_before_it_began():
-    source = Patient()
-    worker = started(source, WAITING_PARTS)
+    source, has_ended = Patient(), threading.Event()
+    worker = started(source, WAITING_PARTS, has_ended.set)
     offer(worker, range(2))
     worker.abandon()
-    assert worker.has_ended
+    assert has_ended.wait(SECONDS), "its thread is over"
     assert source.pushed == []
+
+
+def test_it_ends_with_its_error_when_it_cannot_start():
+    class Unable(Patient):
+        def start(self, header):
+            raise ValueError("no")
+
+    has_ended = threading.Event()
+    worker = started(Unable(), WAITING_PARTS, has_ended.set)
+    offer(worker, range(2))
+    worker.end(1.0, Deadline(SECONDS))
+    assert has_ended.wait(SECONDS)
+    assert str(worker.error) == "Unable: ValueError: no"
+
+
+def test_waiting_until_enough_is_there_is_no_waiting_for_the_source():
+    worker = started(Patient(), WAITING_PARTS)
+    offer(worker, range(2))
+    time.sleep(UNTOUCHED_SECONDS)
+    assert ended(worker) == 2
+    assert worker.queue_seconds < UNTOUCHED_SECONDS
 
 
 def test_others_begin_at_once():

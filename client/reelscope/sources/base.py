@@ -24,7 +24,8 @@ class Source(ABC, Generic[Part]):
     context: ClassVar[tuple[type[Signal], ...]] = ()
     """The same, but it can do without; they are there when an analyzer reads them."""
     can_wait: ClassVar[bool] = False
-    """Whether only analyzers read its signal, so that its work may come after what others wait for."""
+    """Whether its work may come after what others wait for. Not of a source that others need, nor of one that reads
+    windows: the decoder would wait for it."""
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     """Settings that shape the signal."""
 

@@ -53,7 +53,8 @@ class KeptFrames:
         while width >= 2 * size[0] and height >= 2 * size[1]:
             width, height = width // 2, height // 2
             frame = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        rest = cv2.INTER_LINEAR if width <= 1.5 * size[0] else cv2.INTER_AREA
+        return np.asarray(cv2.resize(frame, size, interpolation=rest), np.uint8)
 
     def _thin(self) -> None:
         while len(self._frames) > self._count:

@@ -19,7 +19,7 @@ SLOTS_STEP = 64
 ROWS_SHARES = (8, 2, 1)
 """A step takes an eighth of the rows, half of them, or all: it reads every slot of every row, whoever is in it."""
 PROMPT_ROWS = 8
-"""Prompts that are read together: more take memory, and a GPU is full with so many."""
+"""Prompts that are read together, and long rows that are decoded together: more take memory."""
 
 
 class EagerDecoding:
@@ -64,9 +64,10 @@ class StaticDecoding:
         """Decode up to `max_rows` short rows with `network`, or fewer long ones; on a GPU this compiles all of it."""
         longest = max_prompt_tokens + max(task.new_tokens for task in TASKS.values())
         longest = max(SHORT_SLOTS, -(-longest // SLOTS_STEP) * SLOTS_STEP)
-        memory = Memory(network, max(max_rows * SHORT_SLOTS, longest))
+        long_rows = min(max_rows, PROMPT_ROWS)
+        memory = Memory(network, max(max_rows * SHORT_SLOTS, long_rows * longest))
         shapes = [(max(1, max_rows // share), SHORT_SLOTS) for share in ROWS_SHARES]
-        shapes.append((memory.tokens // longest, longest))
+        shapes.append((long_rows, longest))
         self._network, joined = network, join(network)
         self._steps = [Step(network, joined, memory, rows, slots) for rows, slots in dict.fromkeys(shapes)]
 

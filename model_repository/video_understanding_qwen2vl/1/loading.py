@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from answering import Answerer
 from constraint import Grammars
-from decoding import SHORT_SLOTS
+from decoding import PROMPT_ROWS, SHORT_SLOTS
 from questions import Answer, Question
 from safetensors import SafetensorError
 
@@ -51,15 +51,16 @@ def load(name, file, *, device, thread_count, max_frames, max_prompt_tokens, max
 
 
 def warm_up(answerer, tokenizer, max_rows):
-    """Ask what clients ask, short and long, one and as many as fit, so that no clip waits for what is done once.
+    """Ask what clients ask, short and long, one and many, so that no clip waits for what is done once.
 
     Raises:
         NotLoaded: it cannot be answered.
     """
     word = "so "
     per_word = len(tokenizer(word * 64).input_ids) / 64
-    for context in ("", word * int(SHORT_SLOTS / per_word)):
-        for rows in (1, max_rows):
+    long = word * int(SHORT_SLOTS / per_word)
+    for context, counts in (("", (1, PROMPT_ROWS, max_rows)), (long, (1, PROMPT_ROWS))):
+        for rows in sorted({min(count, max_rows) for count in counts}):
             for found in answerer.answer([Question(WARM_FRAMES, "window", context)] * rows):
                 if not isinstance(found, Answer):
                     raise NotLoaded(f"warming up failed: {found!r}") from found

@@ -27,7 +27,6 @@ class Memory:
     def __init__(self, network, tokens):
         """Allocate for so many tokens of all rows together."""
         config = network.config.get_text_config()
-        self.tokens = tokens
         self._heads = config.num_key_value_heads
         self._width = config.hidden_size // config.num_attention_heads
         size = (config.num_hidden_layers, 2, tokens * self._heads * self._width)

@@ -1,9 +1,14 @@
-"""Speech to compare graphs with their libraries on: espeak-ng speaks it, so that it needs no recording."""
+"""Speech to compare graphs with their libraries on: espeak-ng speaks it, so that it needs no recording.
+
+In a process of its own: what a sentence sounds like does not depend on those before it, and espeak-ng's library, which
+crashes now and then (SIGSEGV in `espeak_Synth`; the same sentence is spoken well the next time), takes no other with it.
+"""
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -11,9 +16,9 @@ from reelscope_export.verify import Array
 
 SAMPLE_RATE_HZ = 16_000
 """What the networks that hear take."""
-
-# speak_lib.h of espeak-ng.
-_SYNCHRONOUS, _RATE, _UTF8 = 2, 1, 1
+_SPEAKER = Path(__file__).with_name("speaker.py")
+_ATTEMPTS = 3
+_NO_VOICE = 2
 
 
 def say(text: str, voice: str = "en-us", words_per_minute: int = 150) -> Array:
@@ -26,26 +31,18 @@ def say(text: str, voice: str = "en-us", words_per_minute: int = 150) -> Array:
 
     Raises:
         ValueError: there is no such voice.
+        subprocess.CalledProcessError: espeak-ng does not work here; holds what it printed.
     """
-    import espeakng_loader
     import soxr
 
-    library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
-    rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, str(espeakng_loader.get_data_path()).encode(), 0)
-    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+    command = [sys.executable, str(_SPEAKER), voice, str(words_per_minute)]
+    for _ in range(_ATTEMPTS):
+        spoken = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
+        if spoken.returncode >= 0:  # not killed by a signal
+            break
+    if spoken.returncode == _NO_VOICE:
         raise ValueError(f"espeak-ng has no voice {voice!r}")
-    library.espeak_SetParameter(_RATE, words_per_minute, 0)
-    blocks: list[Array] = []
-
-    def collect(samples: Any, count: int, events: int | None) -> int:
-        if count > 0:
-            blocks.append(np.ctypeslib.as_array(samples, (count,)).astype(np.float32) / 32768)
-        return 0
-
-    signature = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    callback = signature(collect)  # held until the library is done with it
-    library.espeak_SetSynthCallback(callback)
-    encoded = text.encode()
-    library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
-    library.espeak_Synchronize()
-    return np.asarray(soxr.resample(np.concatenate(blocks), rate_hz, SAMPLE_RATE_HZ), np.float32)
+    spoken.check_returncode()
+    rate_hz, _, samples = spoken.stdout.partition(b"\n")
+    waveform = np.frombuffer(samples, np.int16).astype(np.float32) / 32768
+    return np.asarray(soxr.resample(waveform, int(rate_hz), SAMPLE_RATE_HZ), np.float32)

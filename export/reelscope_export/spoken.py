@@ -1,7 +1,7 @@
 """Speech to compare graphs with their libraries on: espeak-ng speaks it, so that it needs no recording.
 
-In a process of its own: what a sentence sounds like does not depend on those before it, and espeak-ng's library, which
-crashes now and then (SIGSEGV in `espeak_Synth`; the same sentence is spoken well the next time), takes no other with it.
+In a process of its own: what a sentence sounds like does not depend on those before it, and the library, which crashes
+now and then (SIGSEGV in `espeak_Synth`; the same sentence is spoken well the next time), takes no other with it.
 """
 
 from __future__ import annotations

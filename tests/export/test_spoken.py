@@ -44,10 +44,10 @@ def kill_then_speak(monkeypatch, folder, crashes):
     """A speaker that crashes so many times before it speaks."""
     speaker = folder / "speaker.py"
     speaker.write_text(
-        f"import os, pathlib, runpy\n"
+        "import os, runpy\n"
         f"with open({str(folder / 'count')!r}, 'a+') as file:\n"
-        f"    file.write('.')\n"
-        f"    count = file.tell()\n"
+        "    file.write('.')\n"
+        "    count = file.tell()\n"
         f"if count <= {crashes}:\n"
         f"    os.kill(os.getpid(), {int(signal.SIGSEGV)})\n"
         f"runpy.run_path({str(spoken._SPEAKER)!r}, run_name='__main__')\n"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
-from pathlib import Path
 
 import pytest
 from live import gateway_over, pending, until
@@ -45,11 +43,6 @@ def supervised(server):
     return json.loads(server.state_path.read_text())
 
 
-def supervisor_of(server):
-    status = Path(f"/proc/{supervised(server)['server_pid']}/status").read_text()
-    return int(re.search(r"^PPid:\s+(\d+)$", status, re.MULTILINE)[1])
-
-
 @contextlib.contextmanager
 def halted(process):
     """What it would mend stays broken: a server is back within a second, which who looks once in a second can miss."""
@@ -79,7 +72,7 @@ def outcome(gateway, job):
 def test_a_killed_server_costs_the_job_at_work_and_not_the_next(gateway, recovering):
     job = begun(gateway)
     until(lambda: pending(recovering) > 0, SECONDS)
-    with halted(supervisor_of(recovering)):
+    with halted(recovering.supervisor.pid):
         os.kill(supervised(recovering)["server_pid"], signal.SIGKILL)
         until(lambda: gateway.get("/health").json()["status"] == "unavailable", SECONDS)
         assert gateway.get("/readyz").status_code == 503

@@ -103,9 +103,6 @@ class StaticDecoding:
 def parts(batch, most):
     """A batch of prompts with one video each, `most` of them at a time: the first's number, and their tensors."""
     count = len(batch["input_ids"])
-    if count <= most:
-        yield 0, batch
-        return
     patches = [0, *batch["video_grid_thw"].prod(1).cumsum(0).tolist()]
     for first in range(0, count, most):
         end = min(count, first + most)
